@@ -1,0 +1,187 @@
+//! One target of the repository, and what it must say.
+
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::HostName;
+use crate::Reason;
+use crate::limits::{MAX_ENTRY_URLS, MAX_FIELD_CHARS, MAX_URL_CHARS};
+
+/// A target as the verified metadata has it: signed, but not yet judged.
+#[derive(Debug, Clone)]
+pub struct UntrustedTarget<'a> {
+    /// Bytes of the file.
+    pub length: u64,
+    /// SHA-256 of the file.
+    pub sha256: &'a [u8],
+    /// The object `custom`.
+    pub custom: Value,
+}
+
+/// A model or a runtime that may be provisioned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogEntry {
+    /// Letters, digits, `.`, `_` and `-`, at most 128.
+    pub id: String,
+    /// Where the bytes lie; never on the catalog's host.
+    pub urls: Vec<String>,
+    /// 64 lowercase hexadecimal characters.
+    pub sha256: String,
+    /// Bytes; at least 1.
+    pub size_bytes: u64,
+    /// SPDX expression or name.
+    pub license: String,
+    /// What it is.
+    pub details: Details,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Details {
+    /// A model.
+    Model {
+        /// Tokens.
+        context_length: u64,
+        /// Family, as the runtime names it.
+        architecture: String,
+        /// Quantization of its weights.
+        quantization: String,
+    },
+    /// A runtime.
+    Runtime {
+        /// As `std::env::consts::OS`.
+        os: String,
+        /// As `std::env::consts::ARCH`.
+        arch: String,
+        /// Version, compared piece by piece.
+        version: String,
+    },
+}
+
+impl CatalogEntry {
+    /// Whether it is a model.
+    #[must_use]
+    pub const fn is_model(&self) -> bool {
+        matches!(self.details, Details::Model { .. })
+    }
+
+    /// Whether it is a runtime for such a machine.
+    #[must_use]
+    pub fn suits(&self, for_os: &str, for_arch: &str) -> bool {
+        match &self.details {
+            Details::Runtime { os, arch, .. } => os == for_os && arch == for_arch,
+            Details::Model { .. } => false,
+        }
+    }
+
+    /// The version of a runtime; empty for a model.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        match &self.details {
+            Details::Runtime { version, .. } => version,
+            Details::Model { .. } => "",
+        }
+    }
+}
+
+pub(super) enum Judged {
+    Entry(CatalogEntry),
+    OfAnotherKind,
+}
+
+#[derive(Deserialize)]
+struct Common {
+    id: String,
+    urls: Vec<String>,
+    license: String,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    context_length: u64,
+    architecture: String,
+    quantization: String,
+}
+
+#[derive(Deserialize)]
+struct Runtime {
+    os: String,
+    arch: String,
+    version: String,
+}
+
+pub(super) fn judge(target: &UntrustedTarget<'_>, catalog: &HostName) -> Result<Judged, Reason> {
+    let details = match target.custom.get("kind").and_then(Value::as_str) {
+        Some("model") => model(typed(&target.custom)?)?,
+        Some("runtime") => runtime(typed(&target.custom)?)?,
+        Some(_) | None => return Ok(Judged::OfAnotherKind),
+    };
+    let common: Common = typed(&target.custom)?;
+    if !is_id(&common.id) || target.length == 0 || target.sha256.len() != 32 {
+        return Err(Reason::ManifestUntrusted);
+    }
+    if !(1..=MAX_ENTRY_URLS).contains(&common.urls.len()) {
+        return Err(Reason::ManifestUntrusted);
+    }
+    for url in &common.urls {
+        lies_elsewhere(url, catalog)?;
+    }
+    Ok(Judged::Entry(CatalogEntry {
+        id: common.id,
+        urls: common.urls,
+        sha256: hex::encode(target.sha256),
+        size_bytes: target.length,
+        license: field(common.license)?,
+        details,
+    }))
+}
+
+fn typed<T: for<'de> Deserialize<'de>>(custom: &Value) -> Result<T, Reason> {
+    T::deserialize(custom).map_err(|_| Reason::ManifestUntrusted)
+}
+
+fn model(model: Model) -> Result<Details, Reason> {
+    Ok(Details::Model {
+        context_length: model.context_length,
+        architecture: field(model.architecture)?,
+        quantization: field(model.quantization)?,
+    })
+}
+
+fn runtime(runtime: Runtime) -> Result<Details, Reason> {
+    Ok(Details::Runtime {
+        os: field(runtime.os)?,
+        arch: field(runtime.arch)?,
+        version: field(runtime.version)?,
+    })
+}
+
+/// Text that people are shown: printable ASCII, so that it cannot steer a terminal.
+fn field(text: String) -> Result<String, Reason> {
+    let printable = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if (1..=MAX_FIELD_CHARS).contains(&text.len()) && printable {
+        Ok(text)
+    } else {
+        Err(Reason::ManifestUntrusted)
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=MAX_FIELD_CHARS).contains(&text.len())
+        && text.bytes().all(inner)
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// Whether `https` and the allowed sources hold is for the supervisor to judge, whose work the
+/// bytes are; that they do not lie beside their own digests is for this side.
+fn lies_elsewhere(url: &str, catalog: &HostName) -> Result<(), Reason> {
+    let refused = Reason::ManifestUntrusted;
+    if url.len() > MAX_URL_CHARS {
+        return Err(refused);
+    }
+    let url = Url::parse(url).map_err(|_| refused)?;
+    let host = HostName::of_url(&url).ok_or(refused)?;
+    if host == *catalog { Err(refused) } else { Ok(()) }
+}

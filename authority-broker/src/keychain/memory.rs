@@ -1,0 +1,76 @@
+//! A keychain for the tests of this crate, which can be made to lock and to vanish.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use authority_core::custody::Account;
+use authority_core::{Reason, Secret};
+use companion_settings::KeychainBackend;
+
+use super::{Keychain, Store};
+
+#[derive(Clone, Default)]
+pub(crate) struct MemoryStore(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    secrets: HashMap<Account, Secret>,
+    refusal: Option<Reason>,
+    writes: Vec<Account>,
+}
+
+impl MemoryStore {
+    /// A keychain over this store.
+    pub(crate) fn keychain(&self) -> Keychain {
+        Keychain { store: Arc::new(Store::Memory(self.clone())), backend: KeychainBackend::System }
+    }
+
+    /// From now on every call is refused so; `None`: answers again.
+    pub(crate) fn refuse(&self, refusal: Option<Reason>) {
+        self.state().refusal = refusal;
+    }
+
+    /// The accounts that were written, in their order.
+    pub(crate) fn writes(&self) -> Vec<Account> {
+        self.state().writes.clone()
+    }
+
+    /// What is stored, whether locked or not.
+    pub(crate) fn text(&self, account: Account) -> Option<String> {
+        let state = self.state();
+        state.secrets.get(&account).and_then(|secret| secret.expose_text().ok()).map(str::to_owned)
+    }
+
+    /// Puts a value there from outside.
+    pub(crate) fn put(&self, account: Account, text: &str) {
+        let secret = Secret::new(text.as_bytes().to_vec()).unwrap();
+        self.state().secrets.insert(account, secret);
+    }
+
+    pub(super) fn ready(&self) -> Result<(), Reason> {
+        self.state().refusal.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn get(&self, account: Account) -> Result<Option<Secret>, Reason> {
+        self.ready()?;
+        Ok(self.state().secrets.get(&account).map(Secret::duplicate))
+    }
+
+    pub(super) fn set(&self, account: Account, secret: &Secret) -> Result<(), Reason> {
+        self.ready()?;
+        let mut state = self.state();
+        state.writes.push(account);
+        state.secrets.insert(account, secret.duplicate());
+        Ok(())
+    }
+
+    pub(super) fn delete(&self, account: Account) -> Result<(), Reason> {
+        self.ready()?;
+        self.state().secrets.remove(&account);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

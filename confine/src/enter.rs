@@ -1,0 +1,66 @@
+//! The order in which a process gives up what it does not need.
+
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::set_no_new_privs;
+
+use crate::policy::Policy;
+use crate::{ConfineError, Confinement, capabilities, landlock, limits, seccomp, threads};
+
+/// Enters the policy: resource limits, no_new_privs, capabilities, not dumpable, Landlock,
+/// seccomp. Only while the process has a single thread, since Landlock and capabilities bind
+/// the calling thread and those it starts later.
+///
+/// # Errors
+/// Whatever could not be enforced; the process must end then, it may be half confined.
+pub fn enter(policy: &Policy) -> Result<Confinement, ConfineError> {
+    let confinement = supported()?;
+    threads::refuse_a_second_thread()?;
+    limits::lower(&policy.limits)?;
+    forgo_privileges()?;
+    landlock::restrict(&policy.files)?;
+    seccomp::restrict(&policy.calls)?;
+    Ok(confinement)
+}
+
+/// Tells what this kernel offers; the launcher refuses to start without it.
+///
+/// # Errors
+/// What is missing: the platform, the processor, Landlock or seccomp.
+pub fn supported() -> Result<Confinement, ConfineError> {
+    seccomp::supported()?;
+    let landlock_abi = landlock::abi()?;
+    Ok(Confinement { landlock_abi, gaps: landlock::gaps(landlock_abi) })
+}
+
+/// Enters the Landlock half of a policy and nothing of its filter: for the tests that show each
+/// layer to hold with the one in front removed. No product process calls it.
+///
+/// # Errors
+/// As [`enter`].
+#[doc(hidden)]
+pub fn enter_files_only(policy: &Policy) -> Result<(), ConfineError> {
+    threads::refuse_a_second_thread()?;
+    forgo_privileges()?;
+    landlock::restrict(&policy.files)
+}
+
+/// Enters the system call filter of a policy and nothing of its Landlock half: for the same
+/// tests as [`enter_files_only`]. No product process calls it.
+///
+/// # Errors
+/// As [`enter`].
+#[doc(hidden)]
+pub fn enter_system_calls_only(policy: &Policy) -> Result<(), ConfineError> {
+    threads::refuse_a_second_thread()?;
+    forgo_privileges()?;
+    seccomp::restrict(&policy.calls)
+}
+
+/// The bounding set goes before the capability that allows dropping it, and the dumpable flag
+/// last, since the kernel sets it anew whenever credentials change.
+fn forgo_privileges() -> Result<(), ConfineError> {
+    set_no_new_privs(true).map_err(|errno| ConfineError::NoNewPrivileges(errno.into()))?;
+    capabilities::drop_all()?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| ConfineError::Dumpable(errno.into()))
+}

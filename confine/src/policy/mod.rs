@@ -1,0 +1,109 @@
+//! One policy per role, as data: each line a rule with its reason. The roles are in the files
+//! named after them, what several of them share in `everyone`, `sockets`, `processes` and
+//! `places`; the mechanism is elsewhere and has no rule of its own but what is said there.
+
+mod broker;
+mod everyone;
+mod frontdoor;
+mod places;
+mod processes;
+mod rule;
+mod runtime;
+mod sockets;
+mod supervisor;
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+pub(crate) use rule::{CallRule, Condition, FileRule, LimitRule, Place, Right, Test, When};
+
+/// What one role may do: files, system calls, limits, each rule with its reason. TCP ports,
+/// abstract sockets and signals to others are denied to every role.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Files that are reachable; all others are not.
+    pub(crate) files: Vec<FileRule>,
+    /// System calls that are refused; all others that this code knows of are not.
+    pub(crate) calls: Vec<CallRule>,
+    /// Resource limits.
+    pub(crate) limits: Vec<LimitRule>,
+}
+
+impl Policy {
+    /// The broker: its state directory, nothing else. `kernel_keyring` says that its custody is
+    /// the kernel keyring, the only case in which it may use the keyring calls.
+    pub fn broker(state_dir: &Path, kernel_keyring: bool) -> Self {
+        broker::policy(state_dir, kernel_keyring)
+    }
+
+    /// The supervisor: its store, the scratch directory, exec of the jail and of verified
+    /// runtimes, and whatever the runtime needs (rules only ever tighten from parent to child).
+    pub fn supervisor(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Self {
+        supervisor::policy(store_dir, scratch_dir, jail)
+    }
+
+    /// The front door: no file at all.
+    pub fn frontdoor() -> Self {
+        frontdoor::policy()
+    }
+
+    /// The runtime, entered by the jail just before it becomes `llama-server`.
+    ///
+    /// The descriptors are duplicated; should that fail, entering the policy fails.
+    pub fn runtime(
+        scratch_dir: &Path,
+        binary: BorrowedFd<'_>,
+        model: BorrowedFd<'_>,
+        max_data_bytes: Option<u64>,
+    ) -> Self {
+        runtime::policy(scratch_dir, binary, model, max_data_bytes)
+    }
+
+    /// The policy in words, line by line.
+    pub fn lines(&self) -> Vec<Line> {
+        let files = self.files.iter().map(FileRule::line);
+        let calls = self.calls.iter().map(CallRule::line);
+        let limits = self.limits.iter().map(LimitRule::line);
+        files.chain(calls).chain(limits).collect()
+    }
+}
+
+/// One line of a policy, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What it allows or denies.
+    pub what: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+fn all(rows: &[&[CallRule]]) -> Vec<CallRule> {
+    rows.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::path::Path;
+
+    use super::Policy;
+
+    #[test]
+    fn every_line_of_every_policy_gives_its_reason() {
+        let place = Path::new("/nonexistent");
+        let stdin = std::io::stdin();
+        for policy in [
+            Policy::broker(place, false),
+            Policy::supervisor(place, place, place),
+            Policy::frontdoor(),
+            Policy::runtime(place, stdin.as_fd(), stdin.as_fd(), Some(1)),
+        ] {
+            assert!(policy.lines().iter().all(|line| line.reason.len() > 10), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn the_front_door_is_given_no_file_at_all() {
+        assert!(Policy::frontdoor().files.is_empty());
+    }
+}

@@ -1,0 +1,47 @@
+//! `runtime-supervisor`: downloads, verifies, and starts the jail.
+//!
+//! It keeps what the runtime needs (sockets of its own, bind, listen, libraries), since filters
+//! and domains only ever tighten from parent to child. It may set parent-death signals, since
+//! its children do; it may start processes, and Landlock says of which files.
+
+use std::path::Path;
+
+use rustix::process::Resource;
+
+use super::rule::Right::{
+    Execute, MakeDir, MakeReg, MakeSock, ReadDir, ReadFile, Refer, RemoveDir, RemoveFile, Truncate,
+    WriteFile,
+};
+use super::rule::{EXECUTE, FileRule, LimitRule};
+use super::{Policy, all, everyone, places, sockets};
+
+pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Policy {
+    let mut files = vec![
+        FileRule::needed(
+            store_dir,
+            &[
+                ReadFile, ReadDir, WriteFile, Truncate, MakeReg, MakeDir, RemoveFile, RemoveDir,
+                Refer, Execute,
+            ],
+            "the store: downloads are written, verified, renamed, and runtimes started from it",
+        ),
+        FileRule::needed(
+            scratch_dir,
+            &[
+                ReadFile, ReadDir, WriteFile, Truncate, MakeReg, MakeDir, MakeSock, RemoveFile,
+                RemoveDir, Refer,
+            ],
+            "the runtime's socket, HOME and TMPDIR, made anew for each launch",
+        ),
+        FileRule::needed(jail, EXECUTE, "the one program that it starts"),
+    ];
+    files.extend(places::programs_and_machine());
+    Policy {
+        files,
+        calls: all(&[everyone::CALLS, everyone::NO_KEYRING, sockets::UNIX_STREAM, sockets::PAIRS]),
+        limits: vec![
+            everyone::NO_CORE,
+            LimitRule::at_most(Resource::Nofile, 2048, "downloads, sockets, and the runtime's"),
+        ],
+    }
+}

@@ -1,0 +1,18 @@
+//! One file a command, named by its noun.
+
+pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod enrich;
+pub(crate) mod env;
+pub(crate) mod exec;
+pub(crate) mod lane;
+pub(crate) mod logs;
+pub(crate) mod models;
+pub(crate) mod pull;
+pub(crate) mod rm;
+pub(crate) mod session;
+pub(crate) mod sign_in;
+pub(crate) mod sign_out;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;

@@ -1,0 +1,159 @@
+//! `companionctl models`: the signed catalog, joined with what is in the store.
+
+use std::process::ExitCode;
+
+use authority_api::v1::{CatalogEntry, Kind, ListCatalogRequest};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use crate::context::{Context, Process, limits};
+use crate::output::Output;
+use crate::refusal::Failure;
+use crate::terminal::{plain, size};
+
+pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Failure> {
+    let mut broker = context.broker();
+    let call = broker.list_catalog(ListCatalogRequest {});
+    let catalog = context.ask(Process::Broker, limits::NETWORK, call).await?;
+    let models: Vec<Value> = catalog.entries.iter().map(as_json).collect();
+    out.object(&json!({ "models": models }))?;
+    if catalog.entries.is_empty() {
+        out.say("The catalog is empty.")?;
+    } else {
+        out.say(&table(&catalog.entries))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(entry: &CatalogEntry) -> Value {
+    let mut value = json!({
+        "id": entry.id,
+        "kind": kind_word(entry.kind()),
+        "size_bytes": entry.size_bytes,
+        "license": entry.license,
+        "state": state_word(entry),
+    });
+    let more = match entry.kind() {
+        Kind::Model => json!({
+            "context_length": entry.context_length,
+            "architecture": entry.architecture,
+            "quantization": entry.quantization,
+        }),
+        Kind::Runtime => json!({
+            "os": entry.os,
+            "arch": entry.arch,
+            "version": entry.version,
+            "suits_this_machine": entry.suits_this_machine,
+        }),
+        Kind::Unspecified => json!({}),
+    };
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
+}
+
+fn table(entries: &[CatalogEntry]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["ID", "KIND", "SIZE", "LICENCE", "STATE", "DETAILS"]);
+    for entry in entries {
+        table.add_row([
+            Cell::new(plain(&entry.id)),
+            Cell::new(kind_word(entry.kind())),
+            Cell::new(size(entry.size_bytes)).set_alignment(CellAlignment::Right),
+            Cell::new(plain(&entry.license)),
+            Cell::new(state_for_people(entry)),
+            Cell::new(details(entry)),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Model => "model",
+        Kind::Runtime => "runtime",
+        Kind::Unspecified => "unknown",
+    }
+}
+
+/// `running`, `provisioned` (verified and in the store) or `absent`.
+fn state_word(entry: &CatalogEntry) -> &'static str {
+    match (entry.running, entry.provisioned) {
+        (true, _) => "running",
+        (false, true) => "provisioned",
+        (false, false) => "absent",
+    }
+}
+
+fn state_for_people(entry: &CatalogEntry) -> &'static str {
+    match state_word(entry) {
+        "running" => "running",
+        "provisioned" => "in the store",
+        _ if entry.kind() == Kind::Runtime && !entry.suits_this_machine => "for other machines",
+        _ => "not pulled",
+    }
+}
+
+fn details(entry: &CatalogEntry) -> String {
+    let words = match entry.kind() {
+        Kind::Model => vec![
+            entry.architecture.clone(),
+            entry.quantization.clone(),
+            format!("{} tokens", entry.context_length),
+        ],
+        Kind::Runtime => vec![entry.version.clone(), entry.os.clone(), entry.arch.clone()],
+        Kind::Unspecified => Vec::new(),
+    };
+    plain(&words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> CatalogEntry {
+        CatalogEntry {
+            id: "smollm2".to_owned(),
+            kind: Kind::Model.into(),
+            size_bytes: 98_362_432,
+            license: "Apache-2.0".to_owned(),
+            context_length: 8192,
+            architecture: "llama".to_owned(),
+            quantization: "Q4_1".to_owned(),
+            ..CatalogEntry::default()
+        }
+    }
+
+    #[test]
+    fn a_model_has_stable_field_names() {
+        assert_eq!(
+            as_json(&model()),
+            json!({
+                "id": "smollm2", "kind": "model", "size_bytes": 98_362_432,
+                "license": "Apache-2.0", "state": "absent", "context_length": 8192,
+                "architecture": "llama", "quantization": "Q4_1",
+            })
+        );
+    }
+
+    #[test]
+    fn the_state_is_the_strongest_that_holds() {
+        let provisioned = CatalogEntry { provisioned: true, ..model() };
+        assert_eq!(as_json(&provisioned)["state"], "provisioned");
+        let running = CatalogEntry { running: true, ..provisioned };
+        assert_eq!(as_json(&running)["state"], "running");
+    }
+
+    #[test]
+    fn a_hostile_catalog_text_cannot_act_on_the_terminal() {
+        let hostile = CatalogEntry { license: "MIT\u{1b}[2J".to_owned(), ..model() };
+        let text = table(&[hostile]);
+        assert!(!text.contains('\u{1b}'));
+        assert!(text.contains("smollm2") && text.contains("not pulled"));
+    }
+}

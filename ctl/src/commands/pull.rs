@@ -1,0 +1,132 @@
+//! `companionctl pull ID…`: download and verify, with what is done and what is left.
+
+use std::process::ExitCode;
+
+use authority_api::v1::{Progress, PullRequest, work_event};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::context::{Context, Process, limits};
+use crate::output::Output;
+use crate::refusal::{Failure, Refusal};
+use crate::terminal::{Paint, draws_progress, plain};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  companionctl pull smollm2-135m-instruct
+  companionctl pull smollm2-135m-instruct llama-server
+  companionctl pull --json smollm2-135m-instruct | jq -c 'select(.event == \"verified\")'
+
+Ctrl-C stops the download; the next pull continues it.")]
+pub(crate) struct PullArgs {
+    /// Ids of the catalog, as `companionctl models` shows them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+pub(crate) async fn run(
+    args: &PullArgs,
+    context: &Context,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    for id in &args.ids {
+        pull(id, context, out).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pull(id: &str, context: &Context, out: &Output) -> Result<(), Failure> {
+    let mut broker = context.broker();
+    let call = broker.pull(PullRequest { id: id.to_owned() });
+    let mut events = context.ask(Process::Broker, limits::NETWORK, call).await?;
+    let mut bar = Bar::new(id, out);
+    while let Some(event) = context.next(Process::Broker, &mut events).await? {
+        match event.event {
+            Some(work_event::Event::Progress(progress)) => {
+                out.event("progress", as_json(id, &progress))?;
+                bar.show(&progress);
+            }
+            Some(work_event::Event::Verified(_)) => {
+                bar.end();
+                out.event("verified", json!({ "id": id }))?;
+                let done = out.style().paint(Paint::Good, "verified");
+                out.say(&format!("{} {done}", plain(id)))?;
+                return Ok(());
+            }
+            Some(work_event::Event::Failed(failed)) => {
+                bar.end();
+                return Err(Refusal::told(&failed.reason).into());
+            }
+            Some(work_event::Event::Starting(_) | work_event::Event::Ready(_)) | None => {}
+        }
+    }
+    Err(Refusal::new("unexpected_answer").into())
+}
+
+fn as_json(id: &str, progress: &Progress) -> Value {
+    json!({
+        "id": id,
+        "received": progress.received_bytes,
+        "total": progress.total_bytes,
+        "bytes_per_second": progress.bytes_per_second,
+    })
+}
+
+/// The bar on the terminal; hidden elsewhere.
+struct Bar {
+    bar: ProgressBar,
+    begun: bool,
+}
+
+impl Bar {
+    fn new(id: &str, out: &Output) -> Self {
+        if out.is_json() || !draws_progress() {
+            return Self { bar: ProgressBar::hidden(), begun: false };
+        }
+        let style = ProgressStyle::with_template(
+            "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::no_length().with_style(style).with_message(plain(id));
+        Self { bar, begun: false }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        self.bar.set_length(progress.total_bytes);
+        if !self.begun {
+            // Bytes of an earlier attempt say nothing about this one's rate.
+            self.begun = true;
+            self.bar.set_position(progress.received_bytes);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(progress.received_bytes);
+        if progress.received_bytes >= progress.total_bytes {
+            self.bar.set_message("verifying");
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_has_the_fields_of_contract_11() {
+        let progress = Progress {
+            id: "ignored".to_owned(),
+            received_bytes: 1,
+            total_bytes: 2,
+            bytes_per_second: 3,
+        };
+        assert_eq!(
+            as_json("m", &progress),
+            json!({ "id": "m", "received": 1, "total": 2, "bytes_per_second": 3 })
+        );
+    }
+}

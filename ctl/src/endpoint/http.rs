@@ -1,0 +1,192 @@
+//! HTTP/1.1 to the endpoint: one connection a request, closed when its answer is dropped, which
+//! is how a request is cancelled.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::access::Access;
+use crate::refusal::Refusal;
+
+/// Longest wait for a connection on this machine.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait for the head of an answer: the queue's own limit and a long prompt.
+const HEAD: Duration = Duration::from_secs(600);
+/// Longest silence within an answer.
+const IDLE: Duration = Duration::from_secs(120);
+/// Largest answer in one piece, in bytes.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// Largest refusal, in bytes.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// A client of the endpoint.
+#[derive(Debug)]
+pub(crate) struct Http {
+    access: Access,
+}
+
+/// An answer under way; dropping it closes its connection.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    response: Response<Incoming>,
+    _connection: JoinSet<()>,
+}
+
+impl Http {
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access }
+    }
+
+    /// Posts a JSON body and gives the answer when its status says success.
+    ///
+    /// # Errors
+    /// The endpoint's reason; `endpoint_unreachable` when nobody answers there.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer, Refusal> {
+        let body = serde_json::to_vec(body).map_err(|_| Refusal::new("internal"))?;
+        let request = self.request(path, body)?;
+        let answer = self.send(request).await?;
+        if answer.response.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+    }
+
+    fn request(&self, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Refusal> {
+        let mut bearer =
+            HeaderValue::try_from(format!("Bearer {}", self.access.token.expose_for_header()))
+                .map_err(|_| Refusal::new("internal"))?;
+        bearer.set_sensitive(true);
+        Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, self.access.endpoint.address().to_string())
+            .header(AUTHORIZATION, bearer)
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| Refusal::new("internal"))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Refusal> {
+        let unreachable = || Refusal::new("endpoint_unreachable");
+        let dial = TcpStream::connect(self.access.endpoint.address());
+        let stream = tokio::time::timeout(CONNECT, dial)
+            .await
+            .map_err(|_| unreachable())?
+            .map_err(|_| unreachable())?;
+        // Small requests go out at once; without this they only go out a little later.
+        let _best_effort = stream.set_nodelay(true);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| unreachable())?;
+        let mut tasks = JoinSet::new();
+        // Its failure shows at the request or the body that it carries.
+        tasks.spawn(async move { drop(connection.await) });
+        let response = tokio::time::timeout(HEAD, sender.send_request(request))
+            .await
+            .map_err(|_| Refusal::new("no_answer"))?
+            .map_err(|_| unreachable())?;
+        Ok(Answer { response, _connection: tasks })
+    }
+}
+
+impl Answer {
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// `stream_interrupted` when the connection breaks or falls silent.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = tokio::time::timeout(IDLE, self.response.body_mut().frame())
+                .await
+                .map_err(|_| Refusal::new("stream_interrupted"))?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(Refusal::new("stream_interrupted")),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The whole body as JSON.
+    ///
+    /// # Errors
+    /// `stream_interrupted` when it does not end, `unexpected_answer` when it is not JSON.
+    pub(crate) async fn json(self) -> Result<Value, Refusal> {
+        let bytes = collect(self, HEAD, MAX_ANSWER_BYTES).await?;
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::new("unexpected_answer"))
+    }
+}
+
+async fn collect(answer: Answer, limit: Duration, most: usize) -> Result<Bytes, Refusal> {
+    let Answer { response, _connection } = answer;
+    let body = Limited::new(response.into_body(), most).collect();
+    match tokio::time::timeout(limit, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new("stream_interrupted")),
+    }
+}
+
+async fn refused(answer: Answer) -> Refusal {
+    let after = retry_after(answer.response.headers());
+    let bytes = collect(answer, CONNECT, MAX_REFUSAL_BYTES).await.unwrap_or_default();
+    refusal_of(&serde_json::from_slice(&bytes).unwrap_or(Value::Null)).with_retry_after(after)
+}
+
+/// Reads an OpenAI-shaped error: the front door's carries a reason code, the runtime's a text.
+pub(crate) fn refusal_of(body: &Value) -> Refusal {
+    let error = &body["error"];
+    let field = |name: &str| error[name].as_str().unwrap_or_default();
+    match field("type") {
+        "companion_error" => Refusal::told(field("code")),
+        "exceed_context_size_error" => Refusal::new("context_exceeded"),
+        _ => Refusal::new("runtime_refused").with_detail(field("message")),
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_front_doors_reason_is_taken_from_its_error() {
+        let body = json!({ "error": { "message": "…", "type": "companion_error",
+            "code": "queue_full", "param": null } });
+        assert_eq!(refusal_of(&body).reason(), "queue_full");
+    }
+
+    #[test]
+    fn the_runtimes_errors_are_told_apart() {
+        let body = json!({ "error": { "code": 400, "type": "exceed_context_size_error",
+            "message": "request exceeds the available context size" } });
+        assert_eq!(refusal_of(&body).reason(), "context_exceeded");
+        let body = json!({ "error": { "code": 400, "message": "bad\u{1b}[2J schema" } });
+        let refusal = refusal_of(&body);
+        assert_eq!(refusal.reason(), "runtime_refused");
+        assert!(refusal.message().contains("bad[2J schema"));
+        assert_eq!(refusal_of(&Value::Null).reason(), "runtime_refused");
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(2)));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("soon"));
+        assert_eq!(retry_after(&headers), None);
+    }
+}

@@ -1,0 +1,11 @@
+//! The loopback endpoint, as its owner's program uses it: where it is, the key to it, and an
+//! OpenAI-shaped conversation over it.
+
+mod access;
+mod completion;
+mod http;
+mod sse;
+
+pub(crate) use access::{Access, variables};
+pub(crate) use completion::{Delta, Message, Request, Role, Usage, answer, stream};
+pub(crate) use http::Http;

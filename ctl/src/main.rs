@@ -1,0 +1,81 @@
+//! `companionctl`: what a person, or a script, says to the companion.
+//!
+//! A client of three Unix sockets and of the loopback endpoint; it decides nothing that the
+//! processes behind them have not decided.
+
+mod cli;
+mod commands;
+mod context;
+mod endpoint;
+mod enrich;
+mod output;
+mod reasons;
+mod refusal;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::output::Output;
+use crate::refusal::{Failure, Refusal};
+
+fn main() -> ExitCode {
+    keep_other_programs_out();
+    let cli = Cli::parse();
+    let out = Output::new(cli.global.json);
+    let failed_as = cli.command.failure_shape();
+    match run(cli, &out) {
+        Ok(code) => code,
+        Err(failure) => out.failed(&failure, failed_as),
+    }
+}
+
+fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
+    if let Command::Completions(args) = &cli.command {
+        return commands::completions::run(args, out);
+    }
+    let context = Context::load(&cli.global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|_| Refusal::new("internal"))?;
+    let outcome = runtime.block_on(dispatch(cli.command, &context, out));
+    // A browser launcher or a read of the terminal may still hold a thread: do not wait for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(command: Command, context: &Context, out: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Status(_) => commands::status::run(context, out).await,
+        Command::SignIn(args) => commands::sign_in::run(&args, context, out).await,
+        Command::SignOut(_) => commands::sign_out::run(context, out).await,
+        Command::Session(_) => commands::session::run(context, out).await,
+        Command::Models(_) => commands::models::run(context, out).await,
+        Command::Pull(args) => commands::pull::run(&args, context, out).await,
+        Command::Start(args) => commands::start::run(&args, context, out).await,
+        Command::Stop(_) => commands::stop::run(context, out).await,
+        Command::Rm(args) => commands::rm::run(&args, context, out).await,
+        Command::Env(_) => commands::env::run(context, out).await,
+        Command::Exec(args) => commands::exec::run(&args, context, out).await,
+        Command::Chat(args) => commands::chat::run(&args, context, out).await,
+        Command::Enrich(args) => commands::enrich::run(&args, context, out).await,
+        Command::Lane(args) => commands::lane::run(&args, context, out).await,
+        Command::Logs(args) => commands::logs::run(&args, context, out).await,
+        Command::Completions(args) => commands::completions::run(&args, out),
+    }
+}
+
+/// Makes this process non-dumpable: it may hold the loopback token, so no core file is written
+/// of it and no program of the same user reads its memory (prctl(2), PR_SET_DUMPABLE).
+fn keep_other_programs_out() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        eprintln!("companionctl: this process stays readable to a debugger: {error}");
+    }
+}

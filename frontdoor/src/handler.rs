@@ -1,0 +1,88 @@
+//! One request, from its head to its answer: guard, route, gate, runtime.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use frontdoor_core::framing::NoHead;
+use frontdoor_core::guard::Refusal;
+use frontdoor_core::routes::{self, Route};
+use frontdoor_core::{Reason, gate};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::door::Door;
+use crate::head_gate::Exchange;
+use crate::respond::{self, AnswerBody};
+use crate::{body, guard_layer, metrics, proxy, status};
+
+/// Answers a request; every answer leaves through here.
+pub(crate) async fn answer(
+    door: Arc<Door>,
+    exchange: Arc<Exchange>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let (reason, response) = match exchange.fault() {
+        Some(fault) => {
+            let reason = no_head_reason(fault);
+            (reason, respond::no_head(reason))
+        }
+        None => match serve(&door, request).await {
+            Ok(response) => (Reason::Ok, response),
+            Err(refusal) => (refusal.reason, respond::refusal(refusal)),
+        },
+    };
+    door.figures.count(reason);
+    let close = exchange.is_last() || door.is_leaving() || reason == Reason::BodyTimeout;
+    respond::finish(response, &exchange, close)
+}
+
+async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refusal> {
+    let _permit = guard_layer::judge(door, &request)?;
+    let uri = request.uri();
+    match routes::find(request.method().as_str(), uri.path(), uri.query())? {
+        Route::Relay(path) => Ok(relay(door, path, request).await?),
+        Route::Health => Ok(health(door).await?),
+        Route::Status => Ok(respond::own("application/json", status::json(door))),
+        Route::Metrics => Ok(respond::own(METRICS_TYPE, metrics::render(door))),
+    }
+}
+
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Lifecycle, body, admission, and lifecycle and resources as they are when the turn has come.
+async fn relay(
+    door: &Door,
+    path: &'static str,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Reason> {
+    let _early = door.lifecycle()?;
+    let method = request.method().clone();
+    let checked = match method {
+        Method::POST => Some(body::read(request.into_body(), door).await?),
+        _ => None,
+    };
+    let arrived = Instant::now();
+    let held = door.queue.admit(door.no_longer_ready()).await?;
+    door.figures.waited_for_a_slot(arrived.elapsed());
+    let (ready, within) = (door.lifecycle()?, door.resources()?);
+    let slot = held.slot().ok_or(Reason::MalformedAdmissionState)?;
+    let permit = gate::permit(ready, slot, within);
+    let admitted = Instant::now();
+    let response = proxy::relay(permit, door, method, path, checked, held).await?;
+    door.figures.waited_for_the_runtime(admitted.elapsed());
+    Ok(response)
+}
+
+/// Health needs no slot: it must be answered while all of them are busy.
+async fn health(door: &Door) -> Result<Response<AnswerBody>, Reason> {
+    let ready = door.lifecycle()?;
+    proxy::ask_health(ready, door).await?;
+    Ok(respond::own("application/json", r#"{"status":"ok"}"#))
+}
+
+fn no_head_reason(fault: NoHead) -> Reason {
+    match fault {
+        NoHead::Malformed => Reason::MalformedRequest,
+        NoHead::TooLarge => Reason::HeadersTooLarge,
+    }
+}

@@ -1,0 +1,109 @@
+//! The HTTP server on the inherited listener: HTTP/1.1 without upgrades, bounded in connections,
+//! heads and patience; at the end it lets streams finish.
+
+use std::io;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use frontdoor_core::Reason;
+use frontdoor_core::limits::MAX_HEAD_BYTES;
+
+use crate::door::Door;
+use crate::handler;
+use crate::head_gate::{Exchange, HeadGate};
+use crate::limits::ACCEPT_PAUSE;
+use crate::respond;
+
+/// Serves until `stop`; then takes no new connection and waits for the open ones, at most the
+/// drain time.
+pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(door.plan.max_connections as usize));
+    let open = TaskTracker::new();
+    door.set_serving(true);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
+                Ok(slot) => {
+                    open.spawn(connection(stream, Arc::clone(&door), stop.clone(), slot));
+                }
+                Err(_) => turn_away(&stream, &door),
+            },
+            Err(error) if is_one_connections(&error) => {}
+            Err(_) => {
+                tracing::warn!("no connection could be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    door.set_serving(false);
+    drop(listener);
+    open.close();
+    if timeout(door.plan.drain_timeout, open.wait()).await.is_err() {
+        tracing::warn!("streams were cut at the end of the drain time");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    door: Arc<Door>,
+    stop: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+) {
+    let _open = door.figures.connection();
+    // An answer's pieces leave as they come; without it they only leave later.
+    drop(stream.set_nodelay(true));
+    let exchange = Arc::new(Exchange::default());
+    let io = TokioIo::new(HeadGate::new(stream, Arc::clone(&exchange)));
+    let service = service_fn(|request| {
+        let answer = handler::answer(Arc::clone(&door), Arc::clone(&exchange), request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_header_size(MAX_HEAD_BYTES)
+        .half_close(false)
+        .serve_connection(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if ended.is_err() {
+        // The client's doing: gone, or too slow.
+        tracing::debug!("a connection broke");
+    }
+}
+
+/// Says so, if the socket takes it at once, and closes.
+fn turn_away(stream: &TcpStream, door: &Door) {
+    door.figures.count(Reason::AtCapacity);
+    drop(stream.try_write(&respond::at_capacity_bytes()));
+}
+
+/// Errors of `accept` that belong to a connection that is gone already (accept(2)).
+fn is_one_connections(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,199 @@
+//! Strict JSON, so that what is checked here is what the runtime reads: one object, UTF-8, no
+//! member twice in any object, no deeper than 64, nothing after it, no number out of range, no
+//! lone surrogate. And no member that speaks to the server instead of the model.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+
+use frontdoor_core::Reason;
+use frontdoor_core::limits::MAX_JSON_DEPTH;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// Members of the outermost object that are refused, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("id_slot", "picks the slot, and so the cached prompt, of another request"),
+    ("slot_id", "the same under its older name"),
+    ("sse_ping_interval", "turns off the pings by which a client's end is noticed"),
+    ("lora", "switches adapters of the server"),
+    ("chat_parser", "has the server load a parser that the client made"),
+    ("verbose", "has the server tell its own settings"),
+];
+
+/// Members that hold media: by a URL in one of them the server would fetch from the network or
+/// read a file. Media comes as `data:` or base64.
+const MEDIA: &[&str] = &["image_url", "video_url", "audio_url", "input_audio", "input_video"];
+const MEDIA_SOURCE: &str = "source";
+const MEDIA_TEXT: &[&str] = &["url", "data"];
+const FETCHING: &[&str] = &["http", "file:"];
+
+/// Where messages are, and what within them is data of tools, to be left alone.
+const CONVERSATION: &[&str] = &["messages", "input"];
+const TOOL_DATA: &[&str] = &["input", "arguments", "parameters"];
+
+/// Judges a body.
+///
+/// # Errors
+/// `malformed_body`, `field_not_allowed`.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Reason> {
+    let refused = Cell::new(false);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let root = Node { place: Place::Outermost, depth: 0, refused: &refused };
+    let read = root.deserialize(&mut json).and_then(|()| json.end());
+    match read {
+        Ok(()) => Ok(()),
+        Err(_) if refused.get() => Err(Reason::FieldNotAllowed),
+        Err(_) => Err(Reason::MalformedBody),
+    }
+}
+
+/// What a value is, by the names on the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outermost,
+    Conversation,
+    Media,
+    Data,
+}
+
+impl Place {
+    fn member(self, name: &str) -> Self {
+        let is = |names: &[&str]| names.contains(&name);
+        match self {
+            Self::Outermost if is(CONVERSATION) => Self::Conversation,
+            Self::Conversation if is(TOOL_DATA) => Self::Data,
+            Self::Conversation if is(MEDIA) || name == MEDIA_SOURCE => Self::Media,
+            Self::Conversation => Self::Conversation,
+            Self::Media if is(MEDIA_TEXT) => Self::Media,
+            Self::Outermost | Self::Media | Self::Data => Self::Data,
+        }
+    }
+}
+
+/// One value of the document.
+#[derive(Clone, Copy)]
+struct Node<'r> {
+    place: Place,
+    depth: usize,
+    refused: &'r Cell<bool>,
+}
+
+impl Node<'_> {
+    fn refuse<E: serde::de::Error>(self) -> E {
+        self.refused.set(true);
+        E::custom("refused")
+    }
+
+    fn within<E: serde::de::Error>(self, place: Place) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth > MAX_JSON_DEPTH {
+            return Err(E::custom("too deep"));
+        }
+        Ok(Self { place, depth, ..self })
+    }
+
+    fn scalar<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.place == Place::Outermost { Err(E::custom("not an object")) } else { Ok(()) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("strict JSON")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        let fetches = |scheme: &&str| {
+            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        if self.place == Place::Media && FETCHING.iter().any(fetches) {
+            return Err(self.refuse());
+        }
+        self.scalar()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.scalar::<A::Error>()?;
+        let item = self.within(self.place)?;
+        while items.next_element_seed(item)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let member = self.within::<A::Error>(self.place)?;
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key_seed(Name)? {
+            if self.place == Place::Outermost && REFUSED.iter().any(|(known, _)| *known == name) {
+                return Err(self.refuse());
+            }
+            let place = self.place.member(&name);
+            if !names.insert(name) {
+                return Err(A::Error::custom("a member twice"));
+            }
+            members.next_value_seed(Node { place, ..member })?;
+        }
+        Ok(())
+    }
+}
+
+/// A member's name, borrowed where it can be.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/json.rs"]
+mod tests;

@@ -1,0 +1,47 @@
+//! Every bound of the front door's input and output; those of its decisions are in
+//! `frontdoor_core::limits`.
+
+use std::time::Duration;
+
+/// From the accept, or from the first byte of a later request, to the end of the head.
+pub(crate) const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between requests on one connection.
+pub(crate) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two pieces of a body.
+pub(crate) const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that takes no byte of its answer for so long is gone.
+pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// After an answer that ends the connection: how long, and how much, is still read and thrown
+/// away, so that the answer arrives instead of a reset.
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
+/// Bodies held in memory at one time, in multiples of the largest body allowed.
+pub(crate) const BODIES_IN_MEMORY: u64 = 8;
+/// A body from this size on is checked off the executor.
+pub(crate) const BODY_CHECKED_ASIDE_BYTES: usize = 256 * 1024;
+/// The runtime's answer to the health question.
+pub(crate) const HEALTH_ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// The whole probe through the own listener; longer than the runtime's part of it, so that a
+/// runtime that hangs is told from a path that hangs.
+pub(crate) const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Bytes of an answer to the health question that are read.
+pub(crate) const HEALTH_ANSWER_BYTES: usize = 64 * 1024;
+/// After a failure of the own path, which counts against nobody.
+pub(crate) const PATH_RETRY: Duration = Duration::from_secs(1);
+/// While the runtime is ready its facts come at least every 500 ms; without any for so long they
+/// are not believed any more.
+pub(crate) const FACTS_STALE_AFTER: Duration = Duration::from_secs(3);
+/// First and longest pause between two attempts to reach the supervisor.
+pub(crate) const FOLLOW_RETRY_FIRST: Duration = Duration::from_millis(20);
+pub(crate) const FOLLOW_RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// Health reports waiting to be sent.
+pub(crate) const REPORTS_WAITING: usize = 64;
+/// A watcher hears of changes at most, and without any change at least, so often.
+pub(crate) const WATCH_SHORTEST: Duration = Duration::from_millis(20);
+pub(crate) const WATCH_LONGEST: Duration = Duration::from_millis(500);
+/// Bytes of one gRPC message.
+pub(crate) const GRPC_MESSAGE_BYTES: usize = 64 * 1024;
+/// After an error of `accept` that is not one connection's own.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Threads of the executor.
+pub(crate) const WORKER_THREADS: usize = 2;

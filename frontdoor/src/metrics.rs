@@ -1,0 +1,159 @@
+//! The front door's own figures: counted here, read by the status and by `/metrics`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use frontdoor_core::Reason;
+
+use crate::door::Door;
+use crate::runtime_facts;
+
+/// Upper bounds of the histogram's buckets, in milliseconds.
+const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 30_000];
+
+/// Counters since the start of this process.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    requests: Vec<AtomicU64>,
+    connections: AtomicU64,
+    admission: Histogram,
+    first_byte: Histogram,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            requests: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            connections: AtomicU64::new(0),
+            admission: Histogram::default(),
+            first_byte: Histogram::default(),
+        }
+    }
+}
+
+impl Figures {
+    pub(crate) fn count(&self, reason: Reason) {
+        let index = Reason::ALL.iter().position(|known| *known == reason);
+        if let Some(counter) = index.and_then(|index| self.requests.get(index)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reason code to count, of those that came up.
+    pub(crate) fn requests(&self) -> HashMap<String, u64> {
+        let counts = Reason::ALL.iter().zip(&self.requests);
+        counts
+            .map(|(reason, count)| (reason.as_str().to_owned(), count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// A connection is open for as long as the value lives.
+    pub(crate) fn connection(&self) -> OpenConnection<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self)
+    }
+
+    pub(crate) fn waited_for_a_slot(&self, time: Duration) {
+        self.admission.observe(time);
+    }
+
+    pub(crate) fn waited_for_the_runtime(&self, time: Duration) {
+        self.first_byte.observe(time);
+    }
+}
+
+pub(crate) struct OpenConnection<'a>(&'a Figures);
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BUCKETS_MS.len()],
+    count: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, time: Duration) {
+        let millis = time.as_millis();
+        for (bucket, bound) in self.buckets.iter().zip(BUCKETS_MS) {
+            if millis < u128::from(bound) {
+                bucket.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+/// Everything in the Prometheus text format, version 0.0.4.
+pub(crate) fn render(door: &Door) -> String {
+    let mut page = Page::default();
+    let figures = &door.figures;
+    page.head("frontdoor_requests_total", "counter", "Requests by outcome.");
+    for (reason, count) in Reason::ALL.iter().zip(&figures.requests) {
+        let label = format!("{{reason=\"{}\"}}", reason.as_str());
+        page.line(&format!("frontdoor_requests_total{label}"), count.load(Ordering::Relaxed));
+    }
+    let counts = door.queue.counts();
+    let connections = figures.connections.load(Ordering::Relaxed);
+    page.gauge("frontdoor_connections", "Open client connections.", connections);
+    page.gauge("frontdoor_in_flight", "Requests at the runtime.", counts.in_flight);
+    page.gauge("frontdoor_queued", "Requests waiting for a slot.", counts.queued);
+    let available = u8::from(door.availability().is_available());
+    page.gauge("frontdoor_available", "Whether nothing is missing.", available);
+    if let Some(age_ms) = door.health_age_ms() {
+        let help = "Age of the last end-to-end success.";
+        page.gauge("frontdoor_health_age_milliseconds", help, age_ms);
+    }
+    if let Some(followed) = door.facts().borrow().as_ref() {
+        let seen = runtime_facts::observation(&followed.facts);
+        page.gauge("runtime_resident_bytes", "Resident memory of the runtime.", seen.ram_bytes);
+        page.gauge("runtime_gpu_bytes", "GPU memory, device aggregate.", seen.vram_bytes);
+        page.gauge("runtime_cpu_percent", "Of the whole machine.", seen.cpu_percent);
+    }
+    let waits = "Time from arrival at the gate to a slot.";
+    page.histogram("frontdoor_admission_seconds", waits, &figures.admission);
+    let answers = "Time from a slot to the head of the runtime's answer.";
+    page.histogram("frontdoor_first_byte_seconds", answers, &figures.first_byte);
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn line(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.0.push_str(&format!("{name} {value}\n"));
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
+        self.head(name, "gauge", help);
+        self.line(name, value);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people, of sums below 2^52")]
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, "histogram", help);
+        for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS_MS) {
+            let label = format!("{{le=\"{}\"}}", bound as f64 / 1e3);
+            self.line(&format!("{name}_bucket{label}"), bucket.load(Ordering::Relaxed));
+        }
+        let count = histogram.count.load(Ordering::Relaxed);
+        self.line(&format!("{name}_bucket{{le=\"+Inf\"}}"), count);
+        let sum = histogram.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        self.line(&format!("{name}_sum"), sum);
+        self.line(&format!("{name}_count"), count);
+    }
+}

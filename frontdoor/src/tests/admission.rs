@@ -1,0 +1,144 @@
+//! The gate: lifecycle, admission, resources (contracts 4, 5 and 9).
+
+use super::{CHAT, Client, House, Runtime, Section, ready_facts};
+use runtime_api::v1::{Lifecycle, RuntimeFacts};
+
+fn small() -> Section {
+    Section { max_in_flight: 1, queue_bound: 2, ..Section::default() }
+}
+
+async fn send_chat(house: &House) -> Client {
+    let mut client = house.connect().await;
+    client.send(house.post(CHAT, "{}")).await;
+    client
+}
+
+async fn finish(runtime: &mut Runtime, client: &mut Client, word: &str) {
+    runtime.request().await;
+    runtime.answer(word).await;
+    assert_eq!(client.answer().await.body, word);
+}
+
+#[tokio::test]
+async fn at_both_bounds_the_next_is_refused_at_once_and_the_waiting_are_served_in_order() {
+    let mut house = House::with(small()).await;
+    let mut first = send_chat(&house).await;
+    let mut at_runtime = house.runtime().await;
+    let mut second = send_chat(&house).await;
+    house.counts(1, 1).await;
+    let mut third = send_chat(&house).await;
+    house.counts(1, 2).await;
+    let refused = house.ask(&house.post(CHAT, "{}")).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "queue_full"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.assert_hardened();
+    assert!(house.was_never_dialled(), "one at a time");
+    finish(&mut at_runtime, &mut first, "first").await;
+    let mut at_runtime = house.runtime().await;
+    finish(&mut at_runtime, &mut second, "second").await;
+    let mut at_runtime = house.runtime().await;
+    finish(&mut at_runtime, &mut third, "third").await;
+    house.counts(0, 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_the_queue_frees_its_place_and_never_reaches_the_runtime() {
+    let mut house = House::with(Section { queue_bound: 1, ..small() }).await;
+    let mut first = send_chat(&house).await;
+    let mut at_runtime = house.runtime().await;
+    let gone = send_chat(&house).await;
+    house.counts(1, 1).await;
+    drop(gone);
+    house.counts(1, 0).await;
+    finish(&mut at_runtime, &mut first, "first").await;
+    house.counts(0, 0).await;
+    assert!(house.was_never_dialled());
+}
+
+#[tokio::test]
+async fn waiting_ends_with_queue_timeout() {
+    let mut house = House::with(Section { queue_timeout_s: 1, ..small() }).await;
+    let _first = send_chat(&house).await;
+    let _at_runtime = house.runtime().await;
+    let answer = house.ask(&house.post(CHAT, "{}")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "queue_timeout"));
+    house.counts(1, 0).await;
+}
+
+#[tokio::test]
+async fn who_waits_is_refused_at_once_when_the_runtime_stops() {
+    let mut house = House::with(small()).await;
+    let _first = send_chat(&house).await;
+    let _at_runtime = house.runtime().await;
+    let mut second = send_chat(&house).await;
+    house.counts(1, 1).await;
+    house.door.tell_facts(None);
+    let answer = second.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+    house.counts(1, 0).await;
+}
+
+#[tokio::test]
+async fn only_a_ready_runtime_is_asked() {
+    let mut house = House::ready().await;
+    let mut not_ready = vec![None];
+    for state in [Lifecycle::Unspecified, Lifecycle::Stopped, Lifecycle::Starting] {
+        not_ready.push(Some(RuntimeFacts { lifecycle: state.into(), ..ready_facts(1) }));
+    }
+    for facts in not_ready {
+        house.door.tell_facts(facts);
+        for request in [house.post(CHAT, "{}"), house.get("/v1/models"), house.get("/health")] {
+            let answer = house.ask(&request).await;
+            assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+        }
+    }
+    assert!(house.was_never_dialled());
+}
+
+#[tokio::test]
+async fn resources_over_a_limit_refuse_with_their_reason_and_give_the_slot_back() {
+    let mut house = House::ready().await;
+    let with = |change: fn(&mut RuntimeFacts)| {
+        let mut facts = ready_facts(1);
+        change(&mut facts);
+        facts
+    };
+    let cases = [
+        (with(|f| f.resources.as_mut().expect("some").ram_bytes = 101), "ram_over_limit"),
+        (with(|f| f.limits.as_mut().expect("some").max_ram_bytes = 0), "malformed_limits"),
+        (with(|f| f.limits = None), "malformed_limits"),
+        (with(|f| f.resources.as_mut().expect("some").observed = false), "malformed_observation"),
+        (with(|f| f.resources = None), "malformed_observation"),
+        (
+            with(|f| {
+                f.limits.as_mut().expect("some").max_cpu_percent = 50.0;
+                f.resources.as_mut().expect("some").cpu_percent = 51.0;
+            }),
+            "cpu_over_limit",
+        ),
+    ];
+    for (facts, code) in cases {
+        house.door.tell_facts(Some(facts));
+        let answer = house.ask(&house.post(CHAT, "{}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, code));
+        house.counts(0, 0).await;
+    }
+    assert!(house.was_never_dialled());
+}
+
+#[tokio::test]
+async fn health_is_answered_while_every_slot_is_busy() {
+    let mut house = House::with(Section { queue_bound: 1, ..small() }).await;
+    let _first = send_chat(&house).await;
+    let _at_runtime = house.runtime().await;
+    let _second = send_chat(&house).await;
+    house.counts(1, 1).await;
+    let mut client = house.connect().await;
+    client.send(house.get("/health")).await;
+    let mut asked = house.runtime().await;
+    let (head, _) = asked.request().await;
+    assert!(head.starts_with("GET /health HTTP/1.1"));
+    asked.answer(r#"{"anything":"the runtime says"}"#).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
+}

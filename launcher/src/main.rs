@@ -1,0 +1,49 @@
+//! `companion`: starts, watches and connects the three processes. It holds no secret.
+
+mod children;
+mod cli;
+mod dialer;
+mod directories;
+mod figures;
+mod limits;
+mod listeners;
+mod monitor;
+mod notify;
+mod reclaim;
+mod resolve;
+mod runtime_socket;
+mod session_bus;
+mod table;
+mod up;
+mod watch;
+
+use std::error::Error;
+use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli::Command::Up(arguments) = cli::Cli::parse().command;
+    let colours = stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(stderr).with_ansi(colours).with_target(false).init();
+    match up::up(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("companion: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and what caused it, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

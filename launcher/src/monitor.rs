@@ -1,0 +1,200 @@
+//! Serves one child's requests over its SOCK_SEQPACKET pair: each apart from the others, each
+//! with a time limit, so many at a time and no more.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use monitor_api::{Ask, MonitorRefusal, Reply, Request, Role};
+use peer_socket::{receive, send};
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::dialer::Dialer;
+use crate::limits::{REQUEST_LIMIT, REQUESTS_AT_ONCE};
+use crate::table;
+
+/// Serves until the child closes its end. `ready` hears when the child says it serves.
+pub(crate) async fn serve(
+    role: Role,
+    pair: OwnedFd,
+    dialer: Arc<Dialer>,
+    ready: mpsc::UnboundedSender<Role>,
+) -> io::Result<()> {
+    // tokio has no type of SOCK_SEQPACKET's name; readiness is all that is asked of this one.
+    let pair = std::os::unix::net::UnixDatagram::from(pair);
+    pair.set_nonblocking(true)?;
+    let pair = Arc::new(UnixDatagram::from_std(pair)?);
+    let budget = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+    let mut complained = false;
+    loop {
+        let request = match pair.async_io(Interest::READABLE, || receive(pair.as_fd())).await {
+            Ok(Some((datagram, descriptors))) => readable(&datagram, &descriptors),
+            Ok(None) => return Ok(()),
+            // Too long, or with more descriptors than any message carries; closed at receipt.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+            Err(error) => return Err(error),
+        };
+        let Some(request) = request else {
+            // Said once: a captured child does not get to fill the log.
+            if !std::mem::replace(&mut complained, true) {
+                tracing::warn!(monitor.role = ?role, "a malformed request was refused");
+            }
+            continue;
+        };
+        let Ok(place) = Arc::clone(&budget).try_acquire_owned() else {
+            reply(&pair, request.id, Err(MonitorRefusal::Busy)).await?;
+            continue;
+        };
+        let (pair, dialer, ready) = (Arc::clone(&pair), Arc::clone(&dialer), ready.clone());
+        tokio::spawn(async move {
+            let outcome = answer(role, &request.ask, &dialer).await;
+            if request.ask == Ask::Ready && outcome.is_ok() {
+                let _ = ready.send(role);
+            }
+            // A child that died meanwhile needs no answer.
+            let _ = reply(&pair, request.id, outcome).await;
+            drop(place);
+        });
+    }
+}
+
+/// A request without descriptors: none may be sent to the launcher, and those that were are
+/// closed here unread.
+fn readable(datagram: &[u8], descriptors: &[OwnedFd]) -> Option<Request> {
+    if descriptors.is_empty() { Request::decode(datagram).ok() } else { None }
+}
+
+async fn answer(role: Role, ask: &Ask, dialer: &Dialer) -> Result<Vec<OwnedFd>, MonitorRefusal> {
+    let outcome = match table::judge(role, ask) {
+        Ok(row) => {
+            tracing::debug!(monitor.role = ?role, monitor.reason = row.reason, "granted");
+            tokio::time::timeout(REQUEST_LIMIT, dialer.serve(ask))
+                .await
+                .unwrap_or(Err(MonitorRefusal::ConnectFailed))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal @ (MonitorRefusal::NotAllowed | MonitorRefusal::WrongPeer)) = outcome {
+        tracing::warn!(monitor.role = ?role, monitor.refusal = %refusal, "a request was refused");
+    }
+    outcome
+}
+
+async fn reply(
+    pair: &UnixDatagram,
+    id: u64,
+    outcome: Result<Vec<OwnedFd>, MonitorRefusal>,
+) -> io::Result<()> {
+    let (descriptors, outcome) = match outcome {
+        Ok(descriptors) => (descriptors, Ok(())),
+        Err(refusal) => (Vec::new(), Err(refusal)),
+    };
+    let datagram = Reply { id, outcome }.encode().map_err(io::Error::other)?;
+    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    pair.async_io(Interest::WRITABLE, || send(pair.as_fd(), &datagram, &borrowed)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use companion_settings::{Dirs, Overrides, Settings};
+    use monitor_api::{Destination, MAX_MESSAGE_BYTES};
+    use peer_socket::{Monitor, MonitorError};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    struct World {
+        _dir: tempfile::TempDir,
+        monitor: Monitor,
+        raw: OwnedFd,
+        ready: mpsc::UnboundedReceiver<Role>,
+    }
+
+    fn world(role: Role) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides = Overrides {
+            runtime: Some(dir.path().join("run")),
+            state: Some(dir.path().join("state")),
+            data: Some(dir.path().join("data")),
+        };
+        let dirs = Dirs::resolve("default", &overrides, |_| None);
+        crate::directories::prepare(&dirs).unwrap();
+        let bound = "127.0.0.1:1".parse().unwrap();
+        let dialer = Dialer::new(&Settings::default(), &dirs, bound).unwrap();
+        let (child, launcher) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let (sender, ready) = mpsc::unbounded_channel();
+        tokio::spawn(serve(role, launcher, dialer, sender));
+        let raw = child.try_clone().unwrap();
+        World { _dir: dir, monitor: Monitor::new(child).unwrap(), raw, ready }
+    }
+
+    fn refusal(outcome: Result<Vec<OwnedFd>, MonitorError>) -> MonitorRefusal {
+        match outcome {
+            Err(MonitorError::Refused(refusal)) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_table_does_not_give_is_refused() {
+        let supervisor = world(Role::Supervisor);
+        for destination in [
+            Destination::SessionBus,
+            Destination::FrontdoorControl,
+            Destination::RedirectListener,
+            Destination::OwnListener,
+            Destination::Gateway { host: "gateway.example.com".to_owned(), port: 443 },
+            Destination::ModelHost { host: "not-configured.example".to_owned(), port: 443 },
+        ] {
+            let outcome = supervisor.monitor.open(destination).await;
+            assert_eq!(refusal(outcome), MonitorRefusal::NotAllowed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_listener_is_loopback_and_the_brokers_alone() {
+        let broker = world(Role::Broker);
+        let listener = broker.monitor.open_listener(Destination::RedirectListener).await.unwrap();
+        let bound = listener.local_addr().unwrap();
+        assert!(bound.ip().is_loopback() && bound.port() != 0);
+        let frontdoor = world(Role::Frontdoor);
+        let outcome = frontdoor.monitor.open(Destination::RedirectListener).await;
+        assert_eq!(refusal(outcome), MonitorRefusal::NotAllowed);
+    }
+
+    #[tokio::test]
+    async fn garbage_and_descriptors_are_refused_and_the_monitor_goes_on() {
+        let mut broker = world(Role::Broker);
+        send(broker.raw.as_fd(), b"\xff not json", &[]).unwrap();
+        send(broker.raw.as_fd(), br#"{"id":1,"ask":"ready","more":1}"#, &[]).unwrap();
+        let request = Request { id: 1 << 40, ask: Ask::Ready }.encode().unwrap();
+        let gift = std::fs::File::open("/dev/null").unwrap();
+        send(broker.raw.as_fd(), &request, &[gift.as_fd()]).unwrap();
+        send(broker.raw.as_fd(), &vec![b'['; MAX_MESSAGE_BYTES + 1], &[]).unwrap();
+        send(broker.raw.as_fd(), &vec![b'['; MAX_MESSAGE_BYTES], &[]).unwrap();
+        for seed in 0..200_u32 {
+            let noise: Vec<u8> = (1..=seed % 64 + 1)
+                .map(|at| (seed.wrapping_mul(2_654_435_761) >> (at % 24)) as u8)
+                .collect();
+            send(broker.raw.as_fd(), &noise, &[]).unwrap();
+            tokio::task::yield_now().await;
+        }
+        broker.monitor.tell(Ask::Ready).await.unwrap();
+        assert_eq!(broker.ready.recv().await, Some(Role::Broker));
+        assert!(broker.ready.try_recv().is_err(), "the request with a descriptor was served");
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_is_not_the_supervisors_child_is_not_recorded() {
+        let supervisor = world(Role::Supervisor);
+        let own = std::process::id();
+        let told = supervisor.monitor.tell(Ask::RuntimeStarted { pid: own }).await;
+        assert!(matches!(told, Err(MonitorError::Refused(_))));
+        let figures = supervisor.monitor.open(Destination::RuntimeFigures { pid: own }).await;
+        assert_eq!(refusal(figures), MonitorRefusal::NotThere);
+    }
+}

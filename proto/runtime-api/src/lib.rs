@@ -1,0 +1,15 @@
+//! Generated types of `companion.runtime.v1`, with the descriptor set for reflection.
+
+/// The messages and services of `companion.runtime.v1`.
+#[expect(
+    missing_docs,
+    clippy::all,
+    reason = "generated from runtime.proto, which carries the documentation"
+)]
+pub mod v1 {
+    tonic::include_proto!("companion.runtime.v1");
+}
+
+/// The encoded `FileDescriptorSet`, for gRPC reflection and for tests that read the surface.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -1,0 +1,10 @@
+//! The jail, by what it becomes: a stand-in that prints what it finds itself to be, and the real
+//! `llama-server` where the environment names one (`COMPANION_LLAMA_SERVER`, `COMPANION_MODEL`;
+//! `cargo xtask test` does, and its whole-system tests run the real one in any case).
+//! Contract 9 (launch), architecture section 2 (the jail).
+#![cfg(target_os = "linux")]
+
+mod becoming;
+mod real;
+mod refusing;
+mod stage;

@@ -1,0 +1,62 @@
+//! The real `llama-server` in the jail, where the environment names one.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::stage::{Ended, Stage, everybody};
+
+/// Loading a small model takes a third of a second on a quiet machine.
+const LONGEST_START: Duration = Duration::from_secs(120);
+
+#[test]
+fn llama_server_loads_its_model_and_answers_from_inside_the_jail() {
+    let (Some(server), Some(model)) = (named("COMPANION_LLAMA_SERVER"), named("COMPANION_MODEL"))
+    else {
+        eprintln!("COMPANION_LLAMA_SERVER or COMPANION_MODEL is unset: the stand-in is all");
+        return;
+    };
+    for who in everybody() {
+        let stage = Stage::with(who, &server, Some(&model));
+        let socket = stage.path("scratch/runtime.sock");
+        let host = socket.to_string_lossy().into_owned();
+        let plan = stage.plan(&["-m", "/proc/self/fd/5", "--host", &host, "-c", "512"]);
+        let mut server = Ended(stage.jail(&plan).spawn().expect("the jail"));
+        let output = server.0.stderr.take().expect("a pipe");
+        // The pipe must be drained, or the server stops when it is full.
+        let log = std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).collect::<Vec<_>>().join("\n")
+        });
+        let answered = wait_until_healthy(&socket, &mut server);
+        drop(server);
+        let log = log.join().expect("the log");
+        assert!(answered, "as {who:?}: {log}");
+        assert!(!log.contains("ermission denied"), "as {who:?}: {log}");
+    }
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// Asks again until it answers 200, the server has ended, or the time is up.
+fn wait_until_healthy(socket: &Path, server: &mut Ended) -> bool {
+    let end = Instant::now() + LONGEST_START;
+    while Instant::now() < end && matches!(server.0.try_wait(), Ok(None)) {
+        if health(socket).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn health(socket: &Path) -> std::io::Result<String> {
+    let mut connection = UnixStream::connect(socket)?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,153 @@
+//! The spawned runtime: `runtime-jail`, which becomes `llama-server`, in a process group of its
+//! own.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use command_fds::{CommandFdExt, FdMapping};
+use confine::{BINARY_DESCRIPTOR, JailPlan, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR};
+use runtime_core::{LaunchPlan, Reason};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+
+use crate::limits::TERM_GRACE;
+use crate::output::Output;
+
+/// Exit code of a jail that refused to become the runtime.
+const JAIL_REFUSED: i32 = 125;
+
+/// The two opened files of a launch.
+#[derive(Debug)]
+pub(crate) struct LaunchFiles {
+    /// The verified runtime, as a path descriptor.
+    pub(crate) binary: OwnedFd,
+    /// The verified model, open for reading.
+    pub(crate) model: OwnedFd,
+}
+
+/// How the runtime ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// The jail refused, or could not become the runtime.
+    JailRefused,
+    /// It ended by itself with an exit code.
+    Exited,
+    /// A signal ended it.
+    Signalled,
+}
+
+/// A running child. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: tokio::process::Child,
+    pid: Pid,
+    serving: Arc<AtomicBool>,
+}
+
+impl Child {
+    /// Spawns the jail on the plan. Must be called on the main thread: the child asks to die
+    /// with the thread that forked it.
+    ///
+    /// # Errors
+    /// [`Reason::SpawnFailed`].
+    pub(crate) fn spawn(
+        jail: &Path,
+        scratch: &Path,
+        plan: &LaunchPlan,
+        files: LaunchFiles,
+        output: &Arc<Output>,
+    ) -> Result<Self, Reason> {
+        let jail_plan = JailPlan {
+            supervisor_pid: std::process::id(),
+            arguments: plan.arguments().to_vec(),
+            scratch_dir: scratch.to_owned(),
+            max_data_bytes: Some(plan.max_data_bytes()),
+        };
+        let text = serde_json::to_vec(&jail_plan).map_err(|_| Reason::SpawnFailed)?;
+        spawn(jail, &text, files, output).map_err(|_| Reason::SpawnFailed)
+    }
+
+    /// Its process id, which is also its group's.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// From now on requests may reach it: what it writes is kept without their text.
+    pub(crate) fn serves(&self) {
+        self.serving.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for its end and reaps it. Cancellation-safe.
+    pub(crate) async fn ended(&mut self) -> Death {
+        self.process.wait().await.map_or(Death::Signalled, death_of)
+    }
+
+    /// Ends it: TERM to the group, KILL after five seconds.
+    pub(crate) async fn end(&mut self) -> Death {
+        self.signal(Signal::TERM);
+        match tokio::time::timeout(TERM_GRACE, self.ended()).await {
+            Ok(death) => death,
+            Err(_) => self.kill().await,
+        }
+    }
+
+    /// Kills its group.
+    pub(crate) async fn kill(&mut self) -> Death {
+        self.signal(Signal::KILL);
+        self.ended().await
+    }
+
+    fn signal(&self, signal: Signal) {
+        // A reaped child has no id any more: its number may be somebody else's by now.
+        if self.process.id().is_some() {
+            let _ = kill_process_group(self.pid, signal);
+        }
+    }
+}
+
+fn death_of(status: ExitStatus) -> Death {
+    match status.code() {
+        Some(JAIL_REFUSED) => Death::JailRefused,
+        Some(_) => Death::Exited,
+        None => Death::Signalled,
+    }
+}
+
+fn spawn(
+    jail: &Path,
+    plan: &[u8],
+    files: LaunchFiles,
+    output: &Arc<Output>,
+) -> io::Result<Child> {
+    let (plan_reader, mut plan_writer) = io::pipe()?;
+    let (output_reader, output_writer) = io::pipe()?;
+    // Far below the capacity of a pipe (pipe(7)), so it cannot block.
+    plan_writer.write_all(plan)?;
+    drop(plan_writer);
+    let mut command = Command::new(jail);
+    command
+        .env_clear()
+        .current_dir("/")
+        .process_group(0)
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(output_writer.try_clone()?)
+        .stderr(output_writer)
+        .fd_mappings(vec![
+            FdMapping { parent_fd: plan_reader.into(), child_fd: PLAN_DESCRIPTOR },
+            FdMapping { parent_fd: files.binary, child_fd: BINARY_DESCRIPTOR },
+            FdMapping { parent_fd: files.model, child_fd: MODEL_DESCRIPTOR },
+        ])
+        .map_err(|_| io::ErrorKind::InvalidInput)?;
+    let process = command.spawn()?;
+    let pid = process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let pid = pid.ok_or(io::ErrorKind::NotFound)?;
+    let serving = Arc::new(AtomicBool::new(false));
+    let output = Arc::clone(output);
+    tokio::spawn(output.collect(output_reader.into(), Arc::clone(&serving)));
+    Ok(Child { process, pid, serving })
+}

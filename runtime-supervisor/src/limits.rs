@@ -1,0 +1,36 @@
+//! Every bound of this process, in one place.
+
+use std::time::Duration;
+
+/// Longest time without a byte of a download, a handshake or a response head (contract 8).
+pub(crate) const STALL: Duration = Duration::from_secs(30);
+/// Pieces of a download that wait for the disk; each is at most a TLS record or two.
+pub(crate) const QUEUED_PIECES: usize = 64;
+/// Bytes read at a time when a file is hashed again.
+pub(crate) const HASH_PIECE: usize = 1024 * 1024;
+/// Header block of a model host, in bytes; also the most that is read ahead of the disk.
+pub(crate) const HTTP_BUFFER: usize = 256 * 1024;
+/// Shortest time between two progress events.
+pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two looks at a lock that another download holds.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of an identity record.
+pub(crate) const MAX_RECORD_BYTES: u64 = 4096;
+/// Longest time from spawn to the first good health answer.
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(120);
+/// Time between two looks at a starting runtime.
+pub(crate) const HEALTH_PAUSE: Duration = Duration::from_millis(20);
+/// Longest time one health answer may take.
+pub(crate) const HEALTH_LIMIT: Duration = Duration::from_secs(2);
+/// Time from TERM to KILL (contract 9).
+pub(crate) const TERM_GRACE: Duration = Duration::from_secs(5);
+/// Time between two samples of the runtime's figures; contract 9 allows 500 ms of age.
+pub(crate) const SAMPLE_PAUSE: Duration = Duration::from_millis(400);
+/// Lines of the runtime's output that are kept.
+pub(crate) const OUTPUT_LINES: usize = 1000;
+/// Bytes of the runtime's output that are kept.
+pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
+/// Bytes of one line of output; the rest of a longer one is dropped.
+pub(crate) const LINE_BYTES: usize = 4096;
+/// Messages that wait between a stream and its reader.
+pub(crate) const STREAM_QUEUE: usize = 16;

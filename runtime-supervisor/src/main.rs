@@ -1,0 +1,134 @@
+//! `runtime-supervisor`: downloads, verifies, spawns, watches and measures the model's runtime.
+//! It never sees a secret, and has no connection but those the launcher hands it.
+
+#![forbid(unsafe_code)]
+
+mod child;
+mod control;
+mod error;
+mod fetch;
+mod gpu;
+mod health;
+mod inspect;
+mod limits;
+mod machine;
+mod output;
+mod probe;
+mod progress;
+mod provision;
+#[cfg(test)]
+mod provision_tests;
+mod runtime;
+mod serve;
+mod status;
+mod store;
+mod stream;
+mod tls;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use confine::Policy;
+use monitor_api::{Ask, SupervisorCharter, descriptor};
+use peer_socket::Monitor;
+use rustls::ClientConfig;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::control::Control;
+use crate::error::Fatal;
+use crate::fetch::Fetcher;
+use crate::gpu::Gpu;
+use crate::machine::Machine;
+use crate::output::Output;
+use crate::runtime::House;
+use crate::serve::Sockets;
+use crate::store::Store;
+
+/// The inherited descriptors that stay open.
+const INHERITED: [i32; 4] = [
+    descriptor::MONITOR,
+    descriptor::SUPERVISOR_SOCKET,
+    descriptor::SUPERVISOR_CONTROL,
+    descriptor::SUPERVISOR_STATUS,
+];
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(reason = %error, "runtime-supervisor ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Fatal> {
+    let bytes = peer_socket::read_charter().map_err(|_| Fatal::Charter)?;
+    let charter = SupervisorCharter::decode(&bytes).map_err(|_| Fatal::Charter)?;
+    confine::die_with_parent(charter.launcher_pid)?;
+    confine::close_all_but(&INHERITED)?;
+
+    let tls = tls::client_config(&charter.models)?;
+    let machine = Machine::read()?;
+    let store = Arc::new(Store::open(&charter.store_dir).map_err(Fatal::Store)?);
+    let gpu = Gpu::load();
+
+    let policy = Policy::supervisor(&charter.store_dir, &charter.scratch_dir, &charter.jail);
+    let confinement = confine::enter(&policy)?;
+    tracing::info!(confinement.landlock_abi = confinement.landlock_abi, "confined");
+
+    // One thread, the main one, for everything but hashing: the runtime is spawned from it and
+    // dies with it.
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    executor.block_on(serve(charter, tls, machine, store, gpu))
+}
+
+async fn serve(
+    charter: SupervisorCharter,
+    tls: ClientConfig,
+    machine: Machine,
+    store: Arc<Store>,
+    gpu: Gpu,
+) -> Result<(), Fatal> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let monitor = Monitor::adopt(descriptor::MONITOR)?;
+    let sockets = Sockets::adopt(charter.launcher_pid)?;
+    let output = Output::new();
+    let limits = machine.limits(&charter.runtime)?;
+    let (runtime, mut owner) = runtime::own(House {
+        monitor: monitor.clone(),
+        store: Arc::clone(&store),
+        output: Arc::clone(&output),
+        machine,
+        gpu: Arc::new(gpu),
+        limits,
+        settings: charter.runtime,
+        jail: charter.jail,
+        scratch: charter.scratch_dir,
+    });
+    let control = Control {
+        store,
+        fetcher: Fetcher::over(monitor.clone(), tls),
+        hosts: charter.models.hosts,
+        runtime: runtime.clone(),
+    };
+    let serving = sockets.serve(control, runtime.clone(), output);
+    tokio::pin!(serving);
+    let shutting_down = async {
+        monitor.tell(Ask::Ready).await?;
+        tracing::info!("runtime-supervisor serves");
+        terminated.recv().await;
+        tracing::info!("runtime-supervisor stops");
+        runtime.shut_down().await;
+        Ok::<(), Fatal>(())
+    };
+    let ended = async {
+        shutting_down.await?;
+        (&mut owner).await.map_err(|_| Fatal::Owner)
+    };
+    tokio::select! {
+        served = &mut serving => served.and(Err(Fatal::Ended)),
+        ended = ended => ended,
+    }
+}

@@ -1,0 +1,77 @@
+//! The figures of the runtime's own process, through descriptors that the launcher opened: no
+//! other process can be looked at.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use monitor_api::Destination;
+use peer_socket::Monitor;
+use runtime_core::{Observation, ProcessFigures, Reason, cpu_percent};
+
+use crate::gpu::Gpu;
+use crate::machine::Machine;
+
+/// Longest `stat` or `statm` that is read, in bytes.
+const FIGURES_BYTES: usize = 4096;
+
+/// Samples one runtime.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    stat: File,
+    statm: File,
+    machine: Machine,
+    gpu: Arc<Gpu>,
+    /// CPU ticks and when they were read.
+    before: (u64, Instant),
+}
+
+impl Probe {
+    /// Asks the launcher for the figures of `pid`, which was spawned at `spawned`.
+    ///
+    /// # Errors
+    /// [`Reason::MalformedObservation`] when it does not hand out both.
+    pub(crate) async fn open(
+        monitor: &Monitor,
+        pid: u32,
+        spawned: Instant,
+        machine: Machine,
+        gpu: Arc<Gpu>,
+    ) -> Result<Self, Reason> {
+        let figures = monitor.open(Destination::RuntimeFigures { pid }).await;
+        let figures = figures.map_err(|_| Reason::MalformedObservation)?;
+        let [stat, statm] =
+            <[OwnedFd; 2]>::try_from(figures).map_err(|_| Reason::MalformedObservation)?;
+        let (stat, statm) = (File::from(stat), File::from(statm));
+        Ok(Self { stat, statm, machine, gpu, before: (0, spawned) })
+    }
+
+    /// Takes a sample: resident memory now, CPU since the last sample.
+    ///
+    /// # Errors
+    /// [`Reason::MalformedObservation`] when anything cannot be read.
+    pub(crate) fn sample(&mut self) -> Result<Observation, Reason> {
+        let figures = ProcessFigures::parse(&read(&self.stat)?, &read(&self.statm)?)?;
+        let now = Instant::now();
+        let (ticks, then) = self.before;
+        let elapsed = u64::try_from(now.duration_since(then).as_millis())
+            .map_err(|_| Reason::MalformedObservation)?;
+        let cpu_percent = cpu_percent(self.machine.clock, ticks, figures.cpu_ticks, elapsed)
+            .ok_or(Reason::MalformedObservation)?;
+        self.before = (figures.cpu_ticks, now);
+        Ok(Observation {
+            ram_bytes: figures.resident_pages.saturating_mul(self.machine.page_bytes),
+            vram_bytes: self.gpu.used_bytes()?,
+            cpu_percent,
+        })
+    }
+}
+
+fn read(file: &File) -> Result<String, Reason> {
+    let mut bytes = vec![0; FIGURES_BYTES];
+    let read = file.read_at(&mut bytes, 0).map_err(|_| Reason::MalformedObservation)?;
+    bytes.truncate(read);
+    String::from_utf8(bytes).map_err(|_| Reason::MalformedObservation)
+}

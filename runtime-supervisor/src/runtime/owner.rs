@@ -1,0 +1,304 @@
+//! Runs the job at hand: verify, spawn, wait for health, watch, drain, restart after a crash.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use monitor_api::Ask;
+use runtime_api::v1;
+use runtime_core::{
+    CrashHistory, CrashVerdict, Event, LaunchPlan, LaunchSettings, Reason,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::desk::{Attended, Desk, Interrupt};
+use super::sampler::sample;
+use super::{Command, House, Job};
+use crate::child::{Child, Death, LaunchFiles};
+use crate::health::until_healthy;
+use crate::limits::START_LIMIT;
+use crate::probe::Probe;
+use crate::store::Kind;
+
+/// The name under which the runtime makes its socket.
+const SOCKET: &str = "runtime.sock";
+
+/// The task that owns the runtime.
+pub(super) struct Owner {
+    house: Arc<House>,
+    desk: Desk,
+}
+
+/// How one run of the job ended.
+enum RunEnd {
+    /// As was asked for.
+    Wanted,
+    /// It cannot be started; a restart would not help.
+    Refused(Reason),
+    /// By itself.
+    Crashed(Reason),
+}
+
+/// How the wait for health ended.
+enum StartEnd {
+    /// Healthy; the sampler runs on.
+    Healthy(AbortOnDropHandle<()>),
+    Died(Death),
+    TimedOut,
+}
+
+impl Owner {
+    pub(super) fn new(
+        house: House,
+        commands: mpsc::Receiver<Command>,
+    ) -> (Self, watch::Receiver<v1::RuntimeFacts>) {
+        let desk = Desk::new(commands, &house.limits);
+        let facts = desk.facts().subscribe();
+        (Self { house: Arc::new(house), desk }, facts)
+    }
+
+    pub(super) async fn run(mut self) {
+        while let Some(job) = self.next_job().await {
+            self.keep_running(&job).await;
+        }
+    }
+
+    /// The job at hand, or the next one that is asked for; none after a shutdown.
+    async fn next_job(&mut self) -> Option<Job> {
+        while !self.desk.shutdown {
+            if let Some(job) = &self.desk.job {
+                return Some(job.clone());
+            }
+            if let Attended::Interrupted(Interrupt::Stop) = self.desk.attend(pending::<()>()).await {
+                self.desk.settle(None, false);
+            }
+        }
+        None
+    }
+
+    async fn keep_running(&mut self, job: &Job) {
+        let begun = Instant::now();
+        let mut crashes = CrashHistory::new();
+        let mut was_ready = false;
+        loop {
+            match self.run_once(job, &mut was_ready).await {
+                RunEnd::Wanted => return self.desk.settle(None, false),
+                RunEnd::Refused(reason) => return self.failed(reason, false),
+                RunEnd::Crashed(reason) => {
+                    let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let CrashVerdict::RestartAfter(pause) = crashes.record(now) else {
+                        return self.failed(reason, true);
+                    };
+                    self.desk.crashed(reason);
+                    tracing::warn!(runtime.reason = reason.as_str(), "runtime restarts");
+                    let pause = sleep(Duration::from_millis(pause));
+                    if let Attended::Interrupted(_) = self.desk.attend(pause).await {
+                        return self.desk.settle(None, false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, reason: Reason, is_crash_loop: bool) {
+        tracing::error!(
+            runtime.reason = reason.as_str(),
+            runtime.crash_loop = is_crash_loop,
+            "runtime stays stopped"
+        );
+        self.desk.settle(Some(reason), is_crash_loop);
+    }
+
+    async fn run_once(&mut self, job: &Job, was_ready: &mut bool) -> RunEnd {
+        let (plan, files) = match self.desk.attend(prepare(Arc::clone(&self.house), job.clone())).await {
+            Attended::Done(Ok(prepared)) => prepared,
+            Attended::Done(Err(reason)) => return RunEnd::Refused(reason),
+            Attended::Interrupted(_) => return RunEnd::Wanted,
+        };
+        match self.spawn_and_watch(job, &plan, files, was_ready).await {
+            Ok(end) => end,
+            // The lifecycle has no such arrow: nothing runs on from here.
+            Err(reason) => RunEnd::Refused(reason),
+        }
+    }
+
+    async fn spawn_and_watch(
+        &mut self,
+        job: &Job,
+        plan: &LaunchPlan,
+        files: LaunchFiles,
+        was_ready: &mut bool,
+    ) -> Result<RunEnd, Reason> {
+        self.desk.advance(&plan.start_event())?;
+        self.house.clear_socket();
+        let (jail, scratch) = (&self.house.jail, &self.house.scratch);
+        let spawned = Child::spawn(jail, scratch, plan, files, &self.house.output);
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(reason) => {
+                self.desk.advance(&Event::HealthFail)?;
+                return Ok(RunEnd::Refused(reason));
+            }
+        };
+        let pid = child.pid();
+        tracing::info!(runtime.pid = pid, "runtime spawned");
+        let end = self.watch(job, &mut child, was_ready).await;
+        drop(child);
+        self.house.clear_socket();
+        let _ = self.house.monitor.tell(Ask::RuntimeEnded { pid }).await;
+        end
+    }
+
+    async fn watch(
+        &mut self,
+        job: &Job,
+        child: &mut Child,
+        was_ready: &mut bool,
+    ) -> Result<RunEnd, Reason> {
+        let generation = self.desk.spawned(job, child.pid());
+        let start = start_up(Arc::clone(&self.house), child, self.desk.facts(), generation);
+        let _sampler = match self.desk.attend(start).await {
+            Attended::Done(StartEnd::Healthy(sampler)) => sampler,
+            Attended::Done(StartEnd::Died(death)) => {
+                self.desk.advance(&Event::HealthFail)?;
+                return Ok(start_failure(death, *was_ready));
+            }
+            Attended::Done(StartEnd::TimedOut) => {
+                child.kill().await;
+                self.desk.advance(&Event::HealthFail)?;
+                return Ok(RunEnd::Refused(Reason::HealthFailed));
+            }
+            Attended::Interrupted(_) => {
+                child.end().await;
+                self.desk.advance(&Event::HealthFail)?;
+                return Ok(RunEnd::Wanted);
+            }
+        };
+        child.serves();
+        *was_ready = true;
+        self.desk.advance(&Event::HealthOk)?;
+        tracing::info!(runtime.pid = child.pid(), "runtime ready");
+        self.until_it_ends(child).await
+    }
+
+    async fn until_it_ends(&mut self, child: &mut Child) -> Result<RunEnd, Reason> {
+        let end = loop {
+            match self.desk.attend(child.ended()).await {
+                Attended::Done(_) => {
+                    self.desk.advance(&Event::Drain)?;
+                    break RunEnd::Crashed(Reason::RuntimeCrashed);
+                }
+                Attended::Interrupted(Interrupt::Unhealthy) => {
+                    self.desk.advance(&Event::Drain)?;
+                    child.kill().await;
+                    break RunEnd::Crashed(Reason::HealthFailed);
+                }
+                Attended::Interrupted(Interrupt::Stop) => {
+                    self.desk.advance(&Event::Drain)?;
+                    self.drain(child).await;
+                    break RunEnd::Wanted;
+                }
+                Attended::Interrupted(Interrupt::Start | Interrupt::Drained) => {}
+            }
+        };
+        self.desk.advance(&Event::Stopped)?;
+        Ok(end)
+    }
+
+    /// Lets the front door finish what it has at the runtime, then ends it.
+    async fn drain(&mut self, child: &mut Child) {
+        let limit = Duration::from_secs(self.house.settings.drain_timeout_s);
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.desk.is_followed() {
+            match timeout_at(deadline, self.desk.attend(child.ended())).await {
+                Ok(Attended::Done(_)) => return,
+                Ok(Attended::Interrupted(Interrupt::Drained)) | Err(_) => break,
+                Ok(Attended::Interrupted(_)) => {}
+            }
+        }
+        child.end().await;
+    }
+}
+
+impl House {
+    fn socket(&self) -> PathBuf {
+        self.scratch.join(SOCKET)
+    }
+
+    /// A socket left by an earlier runtime would keep the next one from starting.
+    fn clear_socket(&self) {
+        let _ = std::fs::remove_file(self.socket());
+    }
+}
+
+/// Opens both files, confirms them, and plans the launch; hashing happens off the executor.
+async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles), Reason> {
+    let prepared = tokio::task::spawn_blocking(move || {
+        let model = house.store.open_verified(job.model, Kind::Model)?;
+        let binary = house.store.open_verified(job.runtime, Kind::Runtime)?;
+        let threads = match house.settings.threads {
+            0 => house.machine.physical_cores,
+            configured => configured,
+        };
+        let settings = LaunchSettings {
+            model_id: &job.model_id,
+            socket: &house.socket(),
+            context_length: house.settings.context_length,
+            parallel: house.settings.parallel,
+            threads,
+            limits: house.limits,
+        };
+        let plan = LaunchPlan::new(model.confirmed, binary.confirmed, &settings)?;
+        let files = LaunchFiles { binary: binary.descriptor, model: model.descriptor };
+        Ok((plan, files))
+    });
+    prepared.await.map_err(|_| Reason::StoreUnavailable)?
+}
+
+/// Tells the launcher, begins to sample, and waits for health, death or the time limit.
+async fn start_up(
+    house: Arc<House>,
+    child: &mut Child,
+    facts: watch::Sender<v1::RuntimeFacts>,
+    generation: u64,
+) -> StartEnd {
+    let (pid, spawned) = (child.pid(), Instant::now());
+    let healthy = async {
+        if house.monitor.tell(Ask::RuntimeStarted { pid }).await.is_err() {
+            tracing::warn!("launcher not told of the runtime");
+        }
+        let gpu = Arc::clone(&house.gpu);
+        let sampler = match Probe::open(&house.monitor, pid, spawned, house.machine, gpu).await {
+            Ok(probe) => tokio::spawn(sample(probe, facts, generation, house.limits)),
+            Err(reason) => {
+                tracing::warn!(resources.reason = reason.as_str(), "runtime not observed");
+                tokio::spawn(pending())
+            }
+        };
+        let sampler = AbortOnDropHandle::new(sampler);
+        until_healthy(&house.monitor).await;
+        sampler
+    };
+    tokio::select! {
+        biased;
+        death = child.ended() => StartEnd::Died(death),
+        healthy = timeout(START_LIMIT, healthy) => match healthy {
+            Ok(sampler) => StartEnd::Healthy(sampler),
+            Err(_) => StartEnd::TimedOut,
+        },
+    }
+}
+
+/// A runtime that was ready before, or that somebody killed, is worth another try; one that
+/// gives up by itself at its first start is not.
+fn start_failure(death: Death, was_ready: bool) -> RunEnd {
+    match death {
+        Death::JailRefused => RunEnd::Refused(Reason::SpawnFailed),
+        Death::Signalled => RunEnd::Crashed(Reason::RuntimeCrashed),
+        Death::Exited if was_ready => RunEnd::Crashed(Reason::HealthFailed),
+        Death::Exited => RunEnd::Refused(Reason::HealthFailed),
+    }
+}

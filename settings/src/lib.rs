@@ -1,0 +1,14 @@
+//! The configuration of the companion: one TOML file, its environment, its directories.
+//!
+//! The launcher and `companionctl` load it; each of the three processes is handed its own
+//! section only, inside its charter.
+
+mod check;
+mod dirs;
+mod load;
+mod sections;
+
+pub use check::split_host;
+pub use dirs::{Dirs, Overrides};
+pub use load::{SettingsError, load};
+pub use sections::{Frontdoor, Gateway, Keychain, KeychainBackend, Models, Runtime, Settings};

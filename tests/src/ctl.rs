@@ -1,0 +1,96 @@
+//! What a `companionctl` command printed, and what a test expects of it.
+
+use std::process::{ExitStatus, Output};
+
+use serde_json::Value;
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// Fails the test unless the command succeeded.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn expect_success(&self) {
+        assert!(self.status.success(), "{self:?}");
+    }
+}
+
+/// The JSON lines of a finished command.
+#[derive(Debug)]
+pub struct Events {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// One object a line.
+    pub lines: Vec<Value>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl From<devstack::companion::Events> for Events {
+    fn from(events: devstack::companion::Events) -> Self {
+        Self { status: events.status, lines: events.lines, stderr: events.stderr }
+    }
+}
+
+impl Events {
+    /// The lines of one event name.
+    #[must_use]
+    pub fn named(&self, event: &str) -> Vec<&Value> {
+        self.lines.iter().filter(|line| line["event"] == event).collect()
+    }
+
+    /// Fails the test unless the command succeeded.
+    ///
+    /// # Panics
+    /// When it did not.
+    pub fn expect_success(&self) {
+        assert!(self.status.success(), "{self:?}");
+    }
+
+    /// Fails the test unless the command was refused with this one reason and exit code 1.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn expect_refusal(&self, reason: &str) {
+        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        let said: Vec<_> = self.lines.iter().filter_map(reason_of).collect();
+        assert_eq!(said, [reason], "{self:?}");
+    }
+
+    /// Fails the test unless the command was refused, for whatever reason.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn expect_any_refusal(&self) {
+        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        assert_eq!(self.lines.iter().filter_map(reason_of).count(), 1, "{self:?}");
+    }
+}
+
+/// The reason in `{"event":"failed","reason":…}` or `{"error":{"reason":…}}`.
+fn reason_of(line: &Value) -> Option<&str> {
+    match line["event"].as_str() {
+        Some("failed") => line["reason"].as_str(),
+        _ => line["error"]["reason"].as_str(),
+    }
+}

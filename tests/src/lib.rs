@@ -1,0 +1,17 @@
+//! The whole system under test: the real processes, the real runtime, a real Secret Service and
+//! the development gateway, each test in a world of its own.
+
+mod ctl;
+mod grpc;
+mod http;
+mod process;
+mod world;
+
+pub use ctl::{Events, Ran};
+pub use devstack::{MODEL_ID, RUNTIME_ID};
+pub use grpc::answers_grpc_as;
+pub use http::{RawResponse, get, open_stream, post, raw_request};
+pub use process::{
+    gone, inet_sockets_of, is_alive, kill, memory_of, sockets_in, tcp_listeners_of, threads_of,
+};
+pub use world::{Mischief, World};

@@ -1,0 +1,550 @@
+//! One test's world: a development stack, a session bus with a keyring, and a companion, in
+//! directories of its own, gone when it is dropped.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use devstack::assets::Assets;
+use devstack::catalog::{CatalogFlaws, SignedBy};
+use devstack::companion::{Companion, CompanionOptions};
+use devstack::gateway::{AuthorizeFault, IssParameter, StateParameter, TokenFault};
+use devstack::model_host::Fault;
+use devstack::session_bus::SessionBus;
+use devstack::stack::{Stack, StackOptions};
+use devstack::{MODEL_ID, RUNTIME_ID};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Events, Ran};
+
+/// Longest a state may take to be reached before the test fails.
+const STATE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What is wrong with a world. The default world is honest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mischief {
+    /// Nothing.
+    None,
+    /// The model host flips the lowest bit of one byte.
+    FlipByte {
+        /// Offset in the file.
+        offset: u64,
+    },
+    /// The model host closes the connection after so many bytes.
+    CutAfter {
+        /// Bytes that arrive.
+        bytes: u64,
+    },
+    /// The model host redirects to a host that is not allowed.
+    RedirectElsewhere,
+    /// The catalog says one byte less than the model has.
+    WrongSize,
+    /// The catalog is signed by keys that the pinned root does not know.
+    ForeignCatalogKey,
+    /// The catalog's timestamp has expired.
+    ExpiredCatalog,
+    /// The catalog names its own host as the place of the bytes.
+    CatalogOnModelHost,
+    /// The authorization response names another issuer.
+    WrongIss,
+    /// The authorization response names no issuer.
+    AbsentIss,
+    /// The authorization response carries another state.
+    WrongState,
+    /// The authorization server answers `access_denied`.
+    AccessDenied,
+    /// The token endpoint answers 500.
+    TokenEndpointFault,
+    /// The token endpoint answers 200 with no JSON.
+    TokenEndpointGarbage,
+    /// Access tokens live so long.
+    AccessTokenLifetime {
+        /// Seconds.
+        seconds: u64,
+    },
+    /// A session bus on which nobody serves secrets.
+    NoSecretService,
+}
+
+/// A development stack, a session bus and a companion.
+#[derive(Debug)]
+pub struct World {
+    companion: Companion,
+    bus: SessionBus,
+    stack: Stack,
+    dir: TempDir,
+}
+
+impl World {
+    /// Everything up, nobody signed in.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start() -> Result<Self> {
+        Self::build(Mischief::None, &[]).await
+    }
+
+    /// The same with something wrong.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start_with(mischief: Mischief) -> Result<Self> {
+        Self::build(mischief, &[]).await
+    }
+
+    /// Signed in, model and runtime pulled.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn provisioned() -> Result<Self> {
+        Self::start().await?.provision().await
+    }
+
+    /// Signed in, pulled, started: `available`.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn ready() -> Result<Self> {
+        Self::ready_with_config(&[]).await
+    }
+
+    /// [`World::ready`] with keys of the configuration set: section, key, value.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn ready_with_config(config: &[(&str, &str, i64)]) -> Result<Self> {
+        let world = Self::build(Mischief::None, config).await?.provision().await?;
+        world.ctl_events(&["start", MODEL_ID]).await?.expect_success();
+        Ok(world)
+    }
+
+    async fn build(mischief: Mischief, config: &[(&str, &str, i64)]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("cw").tempdir()?;
+        let sub = |name: &str| {
+            let path = dir.path().join(name);
+            fs::DirBuilder::new().mode(0o700).create(&path).map(|()| path)
+        };
+        let assets = Assets::find()?;
+        let mut options = StackOptions::new(&sub("stack")?);
+        options.llama_server = Some(assets.llama_server);
+        options.model = Some(assets.model);
+        for (section, key, value) in config {
+            options = options.set(section, key, *value);
+        }
+        plan(mischief, &mut options);
+        let stack = Stack::start(options).await?;
+        act(mischief, &stack);
+        let bus_dir = sub("bus")?;
+        let bus = match mischief {
+            Mischief::NoSecretService => SessionBus::start_without_keyring(&bus_dir).await?,
+            _ => SessionBus::start(&bus_dir).await?,
+        };
+        let companion_options = CompanionOptions {
+            dbus_address: Some(bus.address().to_owned()),
+            dir: Some(sub("c")?),
+            ..CompanionOptions::default()
+        };
+        let companion = Companion::up(&stack, companion_options).await?;
+        Ok(Self { companion, bus, stack, dir })
+    }
+
+    async fn provision(self) -> Result<Self> {
+        self.sign_in().await?;
+        for id in [RUNTIME_ID, MODEL_ID] {
+            self.ctl_events(&["pull", id]).await?.expect_success();
+        }
+        Ok(self)
+    }
+
+    /// Changes what is wrong while it runs.
+    pub fn misbehave(&self, mischief: Mischief) {
+        act(mischief, &self.stack);
+    }
+
+    /// Nothing is wrong any more at the model host.
+    pub fn behave(&self) {
+        self.stack.model_host.behave();
+    }
+
+    /// A directory for the test's own files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the sockets are.
+    #[must_use]
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.companion.runtime_dir()
+    }
+
+    /// What the processes have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.companion.log()
+    }
+
+    /// Runs `companionctl` to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<Ran> {
+        Ok(self.companion.ctl(arguments).await?.into())
+    }
+
+    /// Runs `companionctl --json`, which prints one object.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ctl_json(&self, arguments: &[&str]) -> Result<Value> {
+        self.companion.ctl_json(arguments).await
+    }
+
+    /// Runs `companionctl --json`, which prints objects, one a line.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ctl_events(&self, arguments: &[&str]) -> Result<Events> {
+        Ok(self.companion.ctl_events(arguments).await?.into())
+    }
+
+    /// Signs in, following the browser's steps.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn sign_in(&self) -> Result<()> {
+        let events = self.try_sign_in().await?;
+        ensure!(events.status.success() && events.named("signed_in").len() == 1, "{events:?}");
+        Ok(())
+    }
+
+    /// Tries to sign in; the outcome is in the events.
+    ///
+    /// # Errors
+    /// When the command cannot be run.
+    pub async fn try_sign_in(&self) -> Result<Events> {
+        Ok(self.companion.sign_in().await?.into())
+    }
+
+    /// `companionctl status --json`.
+    ///
+    /// # Errors
+    /// When it prints no object.
+    pub async fn status(&self) -> Result<Value> {
+        self.companion.status().await
+    }
+
+    /// Asks for the status until it is as wanted.
+    ///
+    /// # Errors
+    /// When it does not become so in time; the message holds the last one.
+    pub async fn status_when(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.answer_when(&["status"], wanted).await
+    }
+
+    /// Asks for the session until it is in this state.
+    ///
+    /// # Errors
+    /// When it does not become so in time.
+    pub async fn session_when(&self, state: &str) -> Result<Value> {
+        self.answer_when(&["session"], |session| session["session"] == state).await
+    }
+
+    async fn answer_when(&self, ask: &[&str], wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        let asking = async {
+            loop {
+                last = self.ctl_json(ask).await?;
+                if wanted(&last) {
+                    return Ok::<_, anyhow::Error>(());
+                }
+            }
+        };
+        let outcome = tokio::time::timeout(STATE_LIMIT, asking).await;
+        match outcome {
+            Ok(answered) => answered.map(|()| last),
+            Err(_) => anyhow::bail!("not in time: {last}\n{}", self.log()),
+        }
+    }
+
+    /// `127.0.0.1:PORT` and the loopback token, as `companionctl env` gives them.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn endpoint_and_token(&self) -> Result<(String, String)> {
+        let env = self.ctl_json(&["env"]).await?;
+        let base = env["OPENAI_BASE_URL"].as_str().with_context(|| env.to_string())?;
+        let address = base.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+        let token = env["OPENAI_API_KEY"].as_str().context("no token")?.to_owned();
+        Ok((address, token))
+    }
+
+    /// The process id of a role.
+    ///
+    /// # Errors
+    /// When the status does not tell one.
+    pub async fn pid_of(&self, role: &str) -> Result<u32> {
+        let status = self.status().await?;
+        let pid = status["pids"][role].as_u64().with_context(|| format!("{role}: {status}"))?;
+        Ok(u32::try_from(pid)?)
+    }
+
+    /// The process ids of all that run.
+    ///
+    /// # Errors
+    /// When the status does not tell them.
+    pub async fn pids(&self) -> Result<Vec<u32>> {
+        let status = self.status().await?;
+        let pids = status["pids"].as_object().context("no pids")?;
+        pids.values().filter_map(Value::as_u64).map(|pid| Ok(u32::try_from(pid)?)).collect()
+    }
+
+    /// Stops the companion and starts it again on the same directories.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.companion.restart().await
+    }
+
+    /// Stops the companion; the world's directories go too.
+    ///
+    /// # Errors
+    /// When it does not end well in time.
+    pub async fn stop(self) -> Result<()> {
+        let status = self.companion.stop().await?;
+        ensure!(status.success(), "{status}");
+        Ok(())
+    }
+
+    /// Stops the companion, leaving its directories for a look.
+    ///
+    /// # Errors
+    /// When it does not end well in time.
+    pub async fn stop_keeping_files(self) -> Result<TempDir> {
+        let status = self.companion.stop().await?;
+        ensure!(status.success(), "{status}");
+        Ok(self.dir)
+    }
+
+    /// Tries to start a second launcher on the same directories.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn second_launcher(&self) -> Result<Ran> {
+        let selection = self.companion.companionctl()?.split_off(1);
+        let output = tokio::process::Command::new(devstack::programs::find("companion")?)
+            .arg("up")
+            .args(selection)
+            .env_clear()
+            .output()
+            .await?;
+        Ok(output.into())
+    }
+
+    /// Names of what lies in the store as verified: neither partial nor bookkeeping.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored_artifacts(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for path in files_beneath(&self.companion.data_dir())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The verified model file in the store.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn stored_model(&self) -> Result<PathBuf> {
+        let wanted = self.model_sha256();
+        files_beneath(&self.companion.data_dir())?
+            .into_iter()
+            .find(|path| path.file_name().is_some_and(|name| name == wanted.as_str()))
+            .context("the model is not in the store")
+    }
+
+    /// The digest of the development model.
+    ///
+    /// # Panics
+    /// When the model cannot be read.
+    #[must_use]
+    pub fn model_sha256(&self) -> String {
+        let artifact = self.stack.artifact(MODEL_ID).expect("the model is listed");
+        let (_, digest) = devstack::catalog::measure(&artifact.file).expect("it can be read");
+        hex::encode(digest)
+    }
+
+    /// Where the model comes from.
+    ///
+    /// # Panics
+    /// When the catalog does not list it.
+    #[must_use]
+    pub fn model_url(&self) -> String {
+        self.stack.artifact(MODEL_ID).expect("the model is listed").urls[0].clone()
+    }
+
+    /// Every file in the state and runtime directories, with its bytes.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn state_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = files_beneath(&self.companion.state_dir())?;
+        files.extend(files_beneath(&self.companion.runtime_dir())?);
+        files.into_iter().map(|path| Ok((path.display().to_string(), fs::read(&path)?))).collect()
+    }
+
+    /// How many items the keychain holds of this account.
+    ///
+    /// # Errors
+    /// When the Secret Service does not answer.
+    pub async fn keychain_items(&self, account: &str) -> Result<usize> {
+        self.bus.count(&attributes(account)).await
+    }
+
+    /// The secret of this account, as the keychain stores it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn secret(&self, account: &str) -> Result<String> {
+        let secret = self.bus.secret(&attributes(account)).await?.context("no such item")?;
+        Ok(String::from_utf8(secret)?)
+    }
+
+    /// Locks the keychain, as a screen lock would.
+    ///
+    /// # Errors
+    /// When the Secret Service refuses.
+    pub async fn lock_keychain(&self) -> Result<()> {
+        self.bus.lock().await
+    }
+
+    /// Unlocks it again.
+    ///
+    /// # Errors
+    /// When the Secret Service refuses.
+    pub async fn unlock_keychain(&self) -> Result<()> {
+        self.bus.unlock().await
+    }
+
+    /// Refreshes the gateway has granted.
+    #[must_use]
+    pub fn refreshes_seen(&self) -> u64 {
+        self.stack.gateway.counts().refreshes
+    }
+
+    /// Revocations the gateway was asked for.
+    #[must_use]
+    pub fn revocations_seen(&self) -> u64 {
+        self.stack.gateway.counts().revocations
+    }
+
+    /// Every OAuth secret the gateway has issued.
+    #[must_use]
+    pub fn issued_secrets(&self) -> Vec<String> {
+        self.stack.gateway.secrets()
+    }
+
+    /// Uses the session's refresh token as a thief would, who got hold of it.
+    ///
+    /// # Errors
+    /// When there is no live one.
+    pub fn spend_refresh_token_elsewhere(&self) -> Result<()> {
+        let gateway = &self.stack.gateway;
+        let spent = gateway.secrets().iter().any(|it| gateway.spend_refresh_token(it).is_ok());
+        ensure!(spent, "no live refresh token");
+        Ok(())
+    }
+
+    /// Takes the layer in front away: the runtime directory traversable, every socket open.
+    ///
+    /// # Errors
+    /// When a mode cannot be changed.
+    pub fn open_to_all(&self) -> Result<()> {
+        let dir = self.runtime_dir();
+        for path in dir.ancestors().take_while(|path| *path != std::env::temp_dir()) {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        }
+        for name in crate::sockets_in(&dir)? {
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o666))?;
+        }
+        Ok(())
+    }
+}
+
+fn attributes(account: &str) -> [(&str, &str); 2] {
+    [("service", "companion/default"), ("account", account)]
+}
+
+/// What has to be wrong before the stack starts.
+fn plan(mischief: Mischief, options: &mut StackOptions) {
+    let flaws = &mut options.flaws;
+    match mischief {
+        Mischief::WrongSize => flaws.wrong_size = [(MODEL_ID.to_owned(), -1)].into(),
+        Mischief::ForeignCatalogKey => {
+            *flaws = CatalogFlaws { signed_by: SignedBy::Foreign, ..CatalogFlaws::default() };
+        }
+        Mischief::ExpiredCatalog => flaws.expired = true,
+        Mischief::CatalogOnModelHost => options.files_on_gateway_host = true,
+        _ => {}
+    }
+}
+
+/// What goes wrong while it runs.
+fn act(mischief: Mischief, stack: &Stack) {
+    let gateway = |change: fn(&mut devstack::gateway::GatewaySwitches)| {
+        stack.gateway.switch(change);
+    };
+    match mischief {
+        Mischief::FlipByte { offset } => {
+            stack.model_host.switch(|host| host.fault = Fault::FlipByte { offset });
+        }
+        Mischief::CutAfter { bytes } => {
+            stack.model_host.switch(|host| host.fault = Fault::CutAfter { bytes });
+        }
+        Mischief::RedirectElsewhere => stack.model_host.switch(|host| {
+            host.fault = Fault::Redirect { to: "https://elsewhere.localhost:1/model".to_owned() };
+        }),
+        Mischief::WrongIss => gateway(|it| it.iss = IssParameter::Wrong),
+        Mischief::AbsentIss => gateway(|it| it.iss = IssParameter::Absent),
+        Mischief::WrongState => gateway(|it| it.state = StateParameter::Wrong),
+        Mischief::AccessDenied => gateway(|it| it.authorize = AuthorizeFault::AccessDenied),
+        Mischief::TokenEndpointFault => gateway(|it| it.token = TokenFault::ServerError),
+        Mischief::TokenEndpointGarbage => gateway(|it| it.token = TokenFault::Garbage),
+        Mischief::AccessTokenLifetime { seconds } => {
+            stack.gateway.switch(|it| it.expires_in = seconds);
+        }
+        Mischief::None
+        | Mischief::WrongSize
+        | Mischief::ForeignCatalogKey
+        | Mischief::ExpiredCatalog
+        | Mischief::CatalogOnModelHost
+        | Mischief::NoSecretService => {}
+    }
+}
+
+fn files_beneath(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                todo.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

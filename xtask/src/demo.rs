@@ -1,0 +1,301 @@
+//! `cargo xtask demo`: the main job on real input, from nothing to summaries, and its clean end.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::report::Report;
+use crate::setup;
+use crate::signals::Signals;
+use crate::stage::{Companion, Scratch, Servers};
+use crate::workspace::{Profile, Programs, Workspace};
+
+/// Longest a download, a start, or the answers of the model may take.
+const WORK_LIMIT: Duration = Duration::from_secs(600);
+/// What the chat step asks.
+const QUESTION: &str =
+    "In one or two sentences: why is it good to keep private notes on one's own computer?";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask demo                  run it, stop cleanly
+  cargo xtask demo --keep           leave it running until Ctrl-C or TERM
+  cargo xtask demo --keep --json    one JSON object a line; the last one tells how to reach it")]
+pub(crate) struct DemoArgs {
+    /// Leave everything running until Ctrl-C or TERM
+    #[arg(long)]
+    keep: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When a step fails; everything that was started is stopped before.
+pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
+    let mut report = Report::new(args.json);
+    let workspace = Workspace::find()?;
+    let assets = setup::everything(&mut report)?;
+    let step = report.begin_long("Build the companion", "cargo build");
+    let programs = workspace.build(Profile::Dev)?;
+    report.done(step, "");
+
+    let signals = Signals::block()?;
+    let scratch = Scratch::make()?;
+    let step = report.begin("Start the development servers");
+    let mut servers = Servers::up(&programs, &assets, &scratch, &signals)?;
+    report.done(step, "gateway, model host, session bus with a keyring");
+    let step = report.begin("Start the companion");
+    let mut companion = Companion::up(&programs, &servers, &scratch, &signals)?;
+    report.done(step, "broker, supervisor, front door");
+
+    let status = perform(&mut report, &workspace, &programs, &servers, &companion)?;
+    if args.keep {
+        keep(&report, &mut companion, &mut servers, &status)?;
+    }
+    stop(&mut report, companion, servers, &signals, &status, args.keep)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sign-in to chat. Answers with the last status.
+fn perform(
+    report: &mut Report,
+    workspace: &Workspace,
+    programs: &Programs,
+    servers: &Servers,
+    companion: &Companion<'_>,
+) -> Result<Value> {
+    first_look(report, companion)?;
+    sign_in(report, programs, servers, companion)?;
+    let (model, runtime) = read_catalog(report, companion)?;
+    pull(report, companion, &runtime)?;
+    pull(report, companion, &model)?;
+    let status = start(report, companion, &model)?;
+    enrich(report, workspace, companion)?;
+    chat(report, companion)?;
+    what_next(report, companion, &status);
+    Ok(status)
+}
+
+fn first_look(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
+    let step = report.begin("Look before anything is there");
+    let status = companion.ask(&["status"])?;
+    ensure!(status["available"] == false, "available before anything was started: {status}");
+    report.done(step, &format!("available: false, missing {}", words(&status["missing"])));
+    Ok(())
+}
+
+fn sign_in(
+    report: &mut Report,
+    programs: &Programs,
+    servers: &Servers,
+    companion: &Companion<'_>,
+) -> Result<()> {
+    let step = report.begin("Sign in");
+    companion.sign_in(programs, servers)?;
+    let session = companion.ask(&["session"])?;
+    report.done(step, &format!("OAuth 2.1 with PKCE, session {}", word(&session["session"])));
+    Ok(())
+}
+
+/// Ids of the first model, and of the first runtime for this machine.
+fn read_catalog(report: &mut Report, companion: &Companion<'_>) -> Result<(String, String)> {
+    let step = report.begin("Read the signed catalog");
+    let catalog = companion.ask(&["models"])?;
+    let first = |kind: &str| {
+        let entries = catalog["models"].as_array().into_iter().flatten();
+        let mut of_kind =
+            entries.filter(|entry| entry["kind"] == kind && entry["suits_this_machine"] != false);
+        let id = of_kind.next().and_then(|entry| entry["id"].as_str());
+        id.map(str::to_owned).with_context(|| format!("no {kind} in the catalog"))
+    };
+    let (model, runtime) = (first("model")?, first("runtime")?);
+    report.done(step, &format!("{model}, {runtime}"));
+    Ok((model, runtime))
+}
+
+fn pull(report: &mut Report, companion: &Companion<'_>, id: &str) -> Result<()> {
+    let step = report.begin(&format!("Pull {id}"));
+    let (mut total, mut verified) = (0, false);
+    companion.events(&["pull", id], WORK_LIMIT, |event| {
+        total = event["total"].as_u64().unwrap_or(total);
+        verified |= event["event"] == "verified" && event["id"] == id;
+        Ok(())
+    })?;
+    ensure!(verified, "{id} was not verified");
+    report.done(step, &format!("{:.1} MB, size and digest verified", megabytes(total)));
+    Ok(())
+}
+
+fn start(report: &mut Report, companion: &Companion<'_>, model: &str) -> Result<Value> {
+    let step = report.begin(&format!("Start {model}"));
+    companion.events(&["start", model], WORK_LIMIT, |_| Ok(()))?;
+    let status = companion.ask(&["status"])?;
+    ensure!(status["available"] == true, "not available after the start: {status}");
+    let ram = megabytes(status["ram_bytes"].as_u64().unwrap_or(0));
+    report.done(step, &format!("available: true, {ram:.0} MB resident"));
+    report.event(&json!({ "event": "status", "status": status }));
+    Ok(status)
+}
+
+fn enrich(report: &mut Report, workspace: &Workspace, companion: &Companion<'_>) -> Result<()> {
+    let step = report.begin("Enrich docs/demo");
+    let notes_dir = workspace.root.join("docs/demo");
+    let notes_dir = notes_dir.to_str().context("the checkout has a name that is no text")?;
+    let mut notes = Vec::new();
+    companion.events(&["enrich", notes_dir], WORK_LIMIT, |object| {
+        if object["summary"].is_string() {
+            notes.push(object.clone());
+        }
+        Ok(())
+    })?;
+    ensure!(notes.len() >= 3, "only {} notes were summarised", notes.len());
+    report.done(step, &format!("{} notes, on this computer", notes.len()));
+    for note in &notes {
+        ensure!(!word(&note["summary"]).trim().is_empty(), "an empty summary: {note}");
+        show_note(report, note);
+    }
+    Ok(())
+}
+
+fn show_note(report: &Report, note: &Value) {
+    let path = word(&note["path"]);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    report.say(&format!("\n     {name}"));
+    for line in wrapped(word(&note["summary"]), 76) {
+        report.say(&format!("       {line}"));
+    }
+    report.say(&format!("       tags: {}", words(&note["tags"])));
+    report.say(&format!(
+        "       made by {} {} with {}, {}, from {}",
+        word(&note["generated_by"]),
+        word(&note["version"]),
+        word(&note["model"]),
+        word(&note["date"]),
+        word(&note["source_event_id"]),
+    ));
+    report.event(&json!({ "event": "note", "note": note }));
+}
+
+fn chat(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
+    report.say("");
+    let step = report.begin("Chat, streamed");
+    report.say(&format!("\n     > {QUESTION}"));
+    report.piece("     ");
+    let mut answer = String::new();
+    companion.events(&["chat", "--max-tokens", "80", QUESTION], WORK_LIMIT, |event| {
+        if let Some(piece) = event["text"].as_str().filter(|_| event["event"] == "delta") {
+            report.piece(&piece.replace('\n', "\n     "));
+            answer.push_str(piece);
+        }
+        Ok(())
+    })?;
+    report.say("\n");
+    ensure!(!answer.trim().is_empty(), "the chat answered nothing");
+    report.event(&json!({ "event": "chat", "question": QUESTION, "answer": answer }));
+    report.done(step, &format!("{} characters", answer.chars().count()));
+    Ok(())
+}
+
+fn what_next(report: &Report, companion: &Companion<'_>, status: &Value) {
+    let ctl = companion.selection.join(" ");
+    report.say(&format!(
+        "\nThe endpoint: {}/v1, for OpenAI clients of this user.",
+        word(&status["endpoint"])
+    ));
+    report.say("What a person would type next (here, with the flags of this instance):");
+    report.say("  companionctl exec -- python notes.py     run an OpenAI client against it");
+    report.say("  eval \"$(companionctl env)\"               or set it for this shell");
+    report.say(&format!("where companionctl is\n  {ctl}\n"));
+}
+
+/// Leaves it running until a person asks to stop.
+fn keep(
+    report: &Report,
+    companion: &mut Companion<'_>,
+    servers: &mut Servers,
+    status: &Value,
+) -> Result<()> {
+    report.event(&json!({
+        "event": "kept",
+        "endpoint": status["endpoint"],
+        "companionctl": companion.selection,
+        "config": servers.ready["config"],
+        "gateway": servers.ready["gateway"],
+        "catalog": servers.ready["catalog"],
+        "model_host": servers.ready["model_host"],
+        "ca_file": servers.ready["ca_file"],
+        "pids": status["pids"],
+    }));
+    report.say("Left running: Ctrl-C, or TERM to this process, stops it.");
+    companion.keep(servers)
+}
+
+fn stop(
+    report: &mut Report,
+    companion: Companion<'_>,
+    servers: Servers,
+    signals: &Signals,
+    status: &Value,
+    kept: bool,
+) -> Result<()> {
+    // Processes may have been replaced while it was kept: the newest are asked for.
+    let pids =
+        companion.ask(&["status"]).map_or_else(|_| status["pids"].clone(), |s| s["pids"].clone());
+    let step = report.begin("Stop");
+    companion.stop(&pids)?;
+    servers.stop(signals)?;
+    // The line `kept` stays the last one for programs.
+    if !(kept && report.is_json()) {
+        report.done(step, "no process and no socket left");
+        report.say(&format!("\nDone in {:.1} s.", report.seconds()));
+        report.event(&json!({ "event": "done", "seconds": report.seconds() }));
+    }
+    Ok(())
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or("unknown")
+}
+
+fn words(values: &Value) -> String {
+    values.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Breaks text at spaces into lines of at most `width` characters, where its words allow.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_spaces_and_a_long_word_stays_whole() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a verylongword b", 5), ["a", "verylongword", "b"]);
+        assert_eq!(wrapped("  ", 5), [""; 0]);
+    }
+}

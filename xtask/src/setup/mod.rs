@@ -1,0 +1,43 @@
+//! What a fresh machine lacks, made once: packages, `llama-server`, the model, tools.
+//!
+//! Everything lies in one cache directory outside the checkout, under names that appear only
+//! when complete. An interrupted run is taken up where it stopped.
+
+mod apt;
+mod cache;
+mod llama;
+mod model;
+mod pip;
+mod tools;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::report::Report;
+
+pub(crate) use cache::Cache;
+pub(crate) use tools::{
+    cargo_deny, cargo_nextest, openai_python, path_with_tools, rust_components,
+};
+
+/// The two real files that demo, tests and benchmarks run on.
+#[derive(Debug, Clone)]
+pub(crate) struct Assets {
+    /// The program `llama-server`.
+    pub(crate) llama_server: PathBuf,
+    /// The model, a GGUF file.
+    pub(crate) model: PathBuf,
+}
+
+/// Makes all of it, or finds it made.
+///
+/// # Errors
+/// Names what is missing and how to get it.
+pub(crate) fn everything(report: &mut Report) -> Result<Assets> {
+    apt::ensure(report, &apt::SESSION)?;
+    let cache = Cache::open()?;
+    let llama_server = llama::ensure(report, &cache)?;
+    let model = model::ensure(report, &cache)?;
+    Ok(Assets { llama_server, model })
+}
