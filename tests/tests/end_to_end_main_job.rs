@@ -47,9 +47,9 @@ async fn a_person_signs_in_pulls_starts_enriches_and_signs_out() -> Result<()> {
     }
 
     let note = world.dir().join("note.md");
-    std::fs::write(
+    std::fs::copy(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/demo/allotment-committee.md"),
         &note,
-        "# Boat club\n\nWe agreed to repair the blue rowing boat in May. Ana orders varnish.\n",
     )?;
     let enriched = world.ctl_events(&["enrich", &note.to_string_lossy()]).await?;
     enriched.expect_success();
