@@ -139,10 +139,13 @@ mod tests {
     #[test]
     fn arguments_are_compared_whole() {
         let mut child = std::process::Command::new("/bin/sh")
-            .args(["-c", "read x", "marker"])
+            .args(["-c", "echo; read x", "marker"])
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // Its arguments are in place once it speaks, not yet when the spawn returns.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         assert!(has_argument(child.id(), b"marker"));
         assert!(!has_argument(child.id(), b"mark"));
         child.kill().unwrap();

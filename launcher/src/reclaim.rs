@@ -111,8 +111,9 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::process::CommandExt;
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
 
     use companion_settings::Overrides;
 
@@ -122,11 +123,13 @@ mod tests {
         Command::new("/bin/sleep").arg("60").spawn().unwrap()
     }
 
-    /// Dumpable no longer decides: what it runs differs from the record, as after the jail.
     fn runtime_started_with(argument: &std::path::Path) -> Child {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "sleep 60 & wait", "runtime"]).arg(argument);
-        command.process_group(0).spawn().unwrap()
+        command.args(["-c", "sleep 60 & echo; wait", "runtime"]).arg(argument);
+        let mut child = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        // Its arguments are in place once it speaks, not yet when the spawn returns.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        child
     }
 
     fn dirs(base: &std::path::Path) -> Dirs {

@@ -1,7 +1,7 @@
 //! The spawned runtime: `runtime-jail`, which becomes `llama-server`, in a process group of its
 //! own.
 
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -44,13 +44,32 @@ pub(crate) enum Death {
 #[derive(Debug)]
 pub(crate) struct Child {
     process: tokio::process::Child,
+    go: Option<Go>,
     pid: Pid,
     serving: Arc<AtomicBool>,
 }
 
+/// The plan that the spawned jail still waits for: until it has it, nothing of the runtime runs.
+#[derive(Debug)]
+pub(crate) struct Go {
+    plan: Vec<u8>,
+    writer: PipeWriter,
+}
+
+impl Go {
+    /// Hands the plan over.
+    ///
+    /// # Errors
+    /// [`Reason::SpawnFailed`] when the jail has ended.
+    pub(crate) fn go(mut self) -> Result<(), Reason> {
+        // Far below the capacity of a pipe (pipe(7)), so it cannot block.
+        self.writer.write_all(&self.plan).map_err(|_| Reason::SpawnFailed)
+    }
+}
+
 impl Child {
-    /// Spawns the jail on the plan. Must be called on the main thread: the child asks to die
-    /// with the thread that forked it.
+    /// Spawns the jail, which waits for its plan until [`Go::go`]. Must be called on the main
+    /// thread: the child asks to die with the thread that forked it.
     ///
     /// # Errors
     /// [`Reason::SpawnFailed`].
@@ -68,12 +87,17 @@ impl Child {
             max_data_bytes: Some(plan.max_data_bytes()),
         };
         let text = serde_json::to_vec(&jail_plan).map_err(|_| Reason::SpawnFailed)?;
-        spawn(jail, &text, files, output).map_err(|_| Reason::SpawnFailed)
+        spawn(jail, text, files, output).map_err(|_| Reason::SpawnFailed)
     }
 
     /// Its process id, which is also its group's.
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// What sets it going; once.
+    pub(crate) fn take_go(&mut self) -> Option<Go> {
+        self.go.take()
     }
 
     /// From now on requests may reach it: what it writes is kept without their text.
@@ -119,15 +143,12 @@ fn death_of(status: ExitStatus) -> Death {
 
 fn spawn(
     jail: &Path,
-    plan: &[u8],
+    plan: Vec<u8>,
     files: LaunchFiles,
     output: &Arc<Output>,
 ) -> io::Result<Child> {
-    let (plan_reader, mut plan_writer) = io::pipe()?;
+    let (plan_reader, writer) = io::pipe()?;
     let (output_reader, output_writer) = io::pipe()?;
-    // Far below the capacity of a pipe (pipe(7)), so it cannot block.
-    plan_writer.write_all(plan)?;
-    drop(plan_writer);
     let mut command = Command::new(jail);
     command
         .env_clear()
@@ -149,5 +170,5 @@ fn spawn(
     let serving = Arc::new(AtomicBool::new(false));
     let output = Arc::clone(output);
     tokio::spawn(output.collect(output_reader.into(), Arc::clone(&serving)));
-    Ok(Child { process, pid, serving })
+    Ok(Child { process, go: Some(Go { plan, writer }), pid, serving })
 }

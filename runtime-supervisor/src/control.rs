@@ -155,7 +155,9 @@ fn start_event(progress: Progress) -> v1::StartEvent {
     let event = match progress {
         Progress::Starting => Event::Starting(v1::Starting {}),
         Progress::Ready => Event::Ready(v1::Ready {}),
-        Progress::Failed(reason) => Event::Failed(v1::Failed { reason: reason.as_str().to_owned() }),
+        Progress::Failed(reason) => {
+            Event::Failed(v1::Failed { reason: reason.as_str().to_owned() })
+        }
     };
     v1::StartEvent { event: Some(event) }
 }

@@ -63,10 +63,9 @@ fn code(reason: Reason) -> Code {
         | Reason::CrashLoop
         | Reason::Stopped => Code::FailedPrecondition,
         Reason::SizeMismatch | Reason::DigestMismatch => Code::DataLoss,
-        Reason::DiskFull
-        | Reason::RamOverLimit
-        | Reason::VramOverLimit
-        | Reason::CpuOverLimit => Code::ResourceExhausted,
+        Reason::DiskFull | Reason::RamOverLimit | Reason::VramOverLimit | Reason::CpuOverLimit => {
+            Code::ResourceExhausted
+        }
         Reason::DownloadStalled
         | Reason::DownloadTruncated
         | Reason::ConnectionFailed

@@ -96,7 +96,12 @@ impl Fetcher {
             }
             let offset = offset_of(&response, offset, size)?;
             let left = size - offset;
-            return Ok(Download { offset, body: response.into_body(), left, _connection: connection });
+            return Ok(Download {
+                offset,
+                body: response.into_body(),
+                left,
+                _connection: connection,
+            });
         }
     }
 

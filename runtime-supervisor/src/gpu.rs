@@ -13,7 +13,7 @@ pub(crate) enum Gpu {
     /// No driver: 0 bytes in use.
     Absent,
     /// A driver that answers.
-    Present(Nvml),
+    Present(Box<Nvml>),
     /// A driver that is there but failed: every probe fails.
     Failing,
 }
@@ -23,7 +23,7 @@ impl Gpu {
     pub(crate) fn load() -> Self {
         match Nvml::builder().lib_path(LIBRARY.as_ref()).init() {
             Ok(nvml) => {
-                let gpu = Self::Present(nvml);
+                let gpu = Self::Present(Box::new(nvml));
                 // Opens the devices, which confinement would forbid later.
                 if gpu.used_bytes().is_ok() { gpu } else { Self::Failing }
             }
@@ -50,7 +50,9 @@ impl Gpu {
 }
 
 fn sum_of(nvml: &Nvml) -> Result<u64, NvmlError> {
-    (0..nvml.device_count()?).map(|index| Ok(nvml.device_by_index(index)?.memory_info()?.used)).sum()
+    (0..nvml.device_count()?)
+        .map(|index| Ok(nvml.device_by_index(index)?.memory_info()?.used))
+        .sum()
 }
 
 #[cfg(test)]

@@ -27,7 +27,9 @@ async fn is_healthy(monitor: &Monitor) -> Option<bool> {
 
 async fn ask(stream: UnixStream) -> Option<StatusCode> {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.ok()?;
+        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+            .await
+            .ok()?;
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::get("/health")
         .header(header::HOST, "localhost")

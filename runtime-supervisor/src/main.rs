@@ -77,6 +77,9 @@ fn run() -> Result<(), Fatal> {
     let policy = Policy::supervisor(&charter.store_dir, &charter.scratch_dir, &charter.jail);
     let confinement = confine::enter(&policy)?;
     tracing::info!(confinement.landlock_abi = confinement.landlock_abi, "confined");
+    for gap in &confinement.gaps {
+        tracing::warn!(confinement.gap = gap, "this kernel leaves a gap in the confinement");
+    }
 
     // One thread, the main one, for everything but hashing: the runtime is spawned from it and
     // dies with it.

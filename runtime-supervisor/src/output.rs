@@ -195,7 +195,8 @@ mod tests {
         let mut write = std::fs::File::from(OwnedFd::from(write));
         let output = Output::new();
         let mut changed = output.watch();
-        let collecting = tokio::spawn(Arc::clone(&output).collect(OwnedFd::from(read), Arc::default()));
+        let collecting =
+            tokio::spawn(Arc::clone(&output).collect(OwnedFd::from(read), Arc::default()));
         writeln!(write, "first").unwrap();
         changed.changed().await.unwrap();
         writeln!(write, "{}", "y".repeat(3 * LINE_BYTES)).unwrap();

@@ -250,7 +250,10 @@ async fn what_is_not_the_file_is_refused_with_its_reason_and_leaves_nothing() {
         (Conduct::Compressed, Reason::ServerRefused),
         (Conduct::Redirect("/elsewhere".to_owned()), Reason::SourceNotAllowed),
         (Conduct::Redirect("https://evil.test/m".to_owned()), Reason::SourceNotAllowed),
-        (Conduct::Redirect("http://models.localhost/models/m".to_owned()), Reason::SchemeNotAllowed),
+        (
+            Conduct::Redirect("http://models.localhost/models/m".to_owned()),
+            Reason::SchemeNotAllowed,
+        ),
         (Conduct::Redirect("/models/again".to_owned()), Reason::TooManyRedirects),
     ] {
         world.is_refused(conduct, reason).await;

@@ -131,6 +131,9 @@ impl World {
         let mut options = StackOptions::new(&sub("stack")?);
         options.llama_server = Some(assets.llama_server);
         options.model = Some(assets.model);
+        // Threads of the runtime wait by spinning: two worlds at a time on two cores would
+        // mostly wait for each other.
+        options = options.set("runtime", "threads", 1);
         for (section, key, value) in config {
             options = options.set(section, key, *value);
         }

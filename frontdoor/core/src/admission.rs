@@ -88,7 +88,7 @@ impl Admission {
         if !self.is_well_formed() {
             return Err(Reason::MalformedAdmissionState);
         }
-        if self.has_free_slot() && self.queue.is_empty() {
+        if self.has_free_slot() {
             return Ok(Arrival::Admitted(self.take_slot()));
         }
         if self.queue.len() >= self.bounds.queue_bound as usize {
@@ -153,6 +153,7 @@ impl Admission {
             && self.bounds.queue_bound > 0
             && self.in_flight.len() <= self.bounds.max_in_flight as usize
             && self.queue.len() <= self.bounds.queue_bound as usize
+            && (self.queue.is_empty() || !self.has_free_slot())
             && self.in_flight.iter().all(|id| *id <= self.next)
             && self.queue.iter().all(|waiting| waiting.ticket.0 <= self.next)
     }
@@ -272,10 +273,16 @@ mod tests {
         from_the_future.in_flight.insert(7);
         let mut overfull = Admission::new(BOUNDS);
         overfull.next = 9;
+        overfull.in_flight.extend([8, 9]);
         overfull.queue.extend((1..4).map(|n| Waiting { ticket: TicketId(n), deadline_ms: 99 }));
         let mut unborn = Admission::new(BOUNDS);
+        unborn.in_flight.extend([1, 2]);
+        unborn.next = 2;
         unborn.queue.push_back(Waiting { ticket: TicketId(4), deadline_ms: 99 });
-        for mut admission in [too_many, from_the_future, overfull, unborn] {
+        let mut forgotten = Admission::new(BOUNDS);
+        forgotten.next = 1;
+        forgotten.queue.push_back(Waiting { ticket: TicketId(1), deadline_ms: 99 });
+        for mut admission in [too_many, from_the_future, overfull, unborn, forgotten] {
             assert_eq!(admission.arrive(0).err(), Some(Reason::MalformedAdmissionState));
         }
     }

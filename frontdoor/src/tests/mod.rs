@@ -7,7 +7,6 @@ mod admission;
 mod grpc;
 mod health;
 mod relay;
-mod zz_probe;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

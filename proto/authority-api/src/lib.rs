@@ -3,7 +3,8 @@
 /// The messages and services of `companion.authority.v1`.
 #[expect(
     missing_docs,
-    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     reason = "generated from authority.proto, which carries the documentation"
 )]
 pub mod v1 {

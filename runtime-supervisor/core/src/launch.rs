@@ -213,9 +213,25 @@ pub(crate) mod tests {
             assert!(arguments.iter().any(|argument| argument == off), "{off}");
         }
         for never in [
-            "--tools", "--agent", "--props", "--slots", "--metrics", "--path", "--media-path",
-            "--slot-save-path", "--models-dir", "--lora", "--mmproj", "--log-file", "--rpc",
-            "--port", "--api-key", "--log-prompts-dir", "--verbose", "--hf-repo", "--model-url",
+            "--tools",
+            "--agent",
+            "--props",
+            "--slots",
+            "--metrics",
+            "--path",
+            "--media-path",
+            "--slot-save-path",
+            "--models-dir",
+            "--lora",
+            "--mmproj",
+            "--log-file",
+            "--rpc",
+            "--port",
+            "--api-key",
+            "--log-prompts-dir",
+            "--verbose",
+            "--hf-repo",
+            "--model-url",
         ] {
             assert!(!arguments.iter().any(|argument| argument == never), "{never}");
         }

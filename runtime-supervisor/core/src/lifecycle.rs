@@ -48,14 +48,10 @@ pub fn step(state: State, event: &Event) -> Result<State, Reason> {
         (State::Draining, Event::Stopped) => Ok(State::Stopped),
         (State::Stopped, Event::HealthOk | Event::HealthFail | Event::Drain | Event::Stopped)
         | (State::Starting, Event::Start(_) | Event::Drain | Event::Stopped)
-        | (
-            State::Ready,
-            Event::Start(_) | Event::HealthOk | Event::HealthFail | Event::Stopped,
-        )
-        | (
-            State::Draining,
-            Event::Start(_) | Event::HealthOk | Event::HealthFail | Event::Drain,
-        ) => Err(Reason::InvalidTransition),
+        | (State::Ready, Event::Start(_) | Event::HealthOk | Event::HealthFail | Event::Stopped)
+        | (State::Draining, Event::Start(_) | Event::HealthOk | Event::HealthFail | Event::Drain) => {
+            Err(Reason::InvalidTransition)
+        }
     }
 }
 

@@ -303,15 +303,9 @@ mod tests {
         }
         let http = AllowedSources::parse(&["http://models.example.com/".to_owned()], &hosts);
         assert_eq!(http.map(|_| ()), Err(Reason::SchemeNotAllowed));
-        assert_eq!(
-            AllowedSources::parse(&[], &hosts).map(|_| ()),
-            Err(Reason::SourceNotAllowed)
-        );
+        assert_eq!(AllowedSources::parse(&[], &hosts).map(|_| ()), Err(Reason::SourceNotAllowed));
         let many = vec!["https://models.example.com/".to_owned(); MAX_SOURCES + 1];
-        assert_eq!(
-            AllowedSources::parse(&many, &hosts).map(|_| ()),
-            Err(Reason::SourceNotAllowed)
-        );
+        assert_eq!(AllowedSources::parse(&many, &hosts).map(|_| ()), Err(Reason::SourceNotAllowed));
         assert_eq!(
             AllowedSources::parse(&["https://models.example.com/".to_owned()], &[]).map(|_| ()),
             Err(Reason::SourceNotAllowed)

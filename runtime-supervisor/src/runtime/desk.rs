@@ -136,7 +136,8 @@ impl Desk {
             facts.last_failure = failure.map_or("", Reason::as_str).to_owned();
             facts.crash_loop = is_crash_loop;
         });
-        let told = if is_crash_loop { Reason::CrashLoop } else { failure.unwrap_or(Reason::Stopped) };
+        let told =
+            if is_crash_loop { Reason::CrashLoop } else { failure.unwrap_or(Reason::Stopped) };
         self.tell(Progress::Failed(told));
         self.following.clear();
         for done in self.asked_to_stop.drain(..) {
@@ -165,7 +166,8 @@ impl Desk {
                 Some(Interrupt::Stop)
             }
             Command::Uses { digest, answer } => {
-                let uses = |job: &Job| [job.model, job.runtime].iter().any(|s| s.digest() == digest);
+                let uses =
+                    |job: &Job| [job.model, job.runtime].iter().any(|s| s.digest() == digest);
                 let _ = answer.send(self.job.as_ref().is_some_and(uses));
                 None
             }

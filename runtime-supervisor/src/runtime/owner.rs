@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use monitor_api::Ask;
 use runtime_api::v1;
-use runtime_core::{
-    CrashHistory, CrashVerdict, Event, LaunchPlan, LaunchSettings, Reason,
-};
+use runtime_core::{CrashHistory, CrashVerdict, Event, LaunchPlan, LaunchSettings, Reason};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -72,7 +70,8 @@ impl Owner {
             if let Some(job) = &self.desk.job {
                 return Some(job.clone());
             }
-            if let Attended::Interrupted(Interrupt::Stop) = self.desk.attend(pending::<()>()).await {
+            if let Attended::Interrupted(Interrupt::Stop) = self.desk.attend(pending::<()>()).await
+            {
                 self.desk.settle(None, false);
             }
         }
@@ -113,11 +112,12 @@ impl Owner {
     }
 
     async fn run_once(&mut self, job: &Job, was_ready: &mut bool) -> RunEnd {
-        let (plan, files) = match self.desk.attend(prepare(Arc::clone(&self.house), job.clone())).await {
-            Attended::Done(Ok(prepared)) => prepared,
-            Attended::Done(Err(reason)) => return RunEnd::Refused(reason),
-            Attended::Interrupted(_) => return RunEnd::Wanted,
-        };
+        let (plan, files) =
+            match self.desk.attend(prepare(Arc::clone(&self.house), job.clone())).await {
+                Attended::Done(Ok(prepared)) => prepared,
+                Attended::Done(Err(reason)) => return RunEnd::Refused(reason),
+                Attended::Interrupted(_) => return RunEnd::Wanted,
+            };
         match self.spawn_and_watch(job, &plan, files, was_ready).await {
             Ok(end) => end,
             // The lifecycle has no such arrow: nothing runs on from here.
@@ -258,17 +258,21 @@ async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles
     prepared.await.map_err(|_| Reason::StoreUnavailable)?
 }
 
-/// Tells the launcher, begins to sample, and waits for health, death or the time limit.
+/// Tells the launcher, sets the runtime going, begins to sample, and waits for health, death or
+/// the time limit. The jail is still dumpable while it waits for its plan: that is when the
+/// launcher can raise its out-of-memory score, and a runtime without a record never runs.
 async fn start_up(
     house: Arc<House>,
     child: &mut Child,
     facts: watch::Sender<v1::RuntimeFacts>,
     generation: u64,
 ) -> StartEnd {
-    let (pid, spawned) = (child.pid(), Instant::now());
+    let (pid, spawned, go) = (child.pid(), Instant::now(), child.take_go());
     let healthy = async {
-        if house.monitor.tell(Ask::RuntimeStarted { pid }).await.is_err() {
-            tracing::warn!("launcher not told of the runtime");
+        let told = house.monitor.tell(Ask::RuntimeStarted { pid }).await;
+        if told.is_err() || go.is_none_or(|go| go.go().is_err()) {
+            tracing::error!("the launcher did not record the runtime");
+            return StartEnd::Died(Death::JailRefused);
         }
         let gpu = Arc::clone(&house.gpu);
         let sampler = match Probe::open(&house.monitor, pid, spawned, house.machine, gpu).await {
@@ -280,15 +284,12 @@ async fn start_up(
         };
         let sampler = AbortOnDropHandle::new(sampler);
         until_healthy(&house.monitor).await;
-        sampler
+        StartEnd::Healthy(sampler)
     };
     tokio::select! {
         biased;
         death = child.ended() => StartEnd::Died(death),
-        healthy = timeout(START_LIMIT, healthy) => match healthy {
-            Ok(sampler) => StartEnd::Healthy(sampler),
-            Err(_) => StartEnd::TimedOut,
-        },
+        healthy = timeout(START_LIMIT, healthy) => healthy.unwrap_or(StartEnd::TimedOut),
     }
 }
 

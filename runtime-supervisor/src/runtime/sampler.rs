@@ -24,14 +24,13 @@ pub(super) async fn sample(
         over = say_what_changed(over, judge(&limits, observed.as_ref()).err());
         facts.send_modify(|facts| {
             if facts.generation == generation && facts.runtime_pid != 0 {
-                facts.resources = Some(observed.map_or_else(v1::Resources::default, |observed| {
-                    v1::Resources {
+                facts.resources =
+                    Some(observed.map_or_else(v1::Resources::default, |observed| v1::Resources {
                         observed: true,
                         ram_bytes: observed.ram_bytes,
                         vram_bytes: observed.vram_bytes,
                         cpu_percent: observed.cpu_percent,
-                    }
-                }));
+                    }));
             }
         });
     }

@@ -200,7 +200,10 @@ async fn verified_files_start_become_ready_are_observed_and_stop() {
     world.runtime.stop().await;
     let after = world.facts();
     assert_eq!(after.lifecycle(), v1::Lifecycle::Stopped);
-    assert_eq!((after.runtime_pid, after.model_id.as_str(), after.last_failure.as_str()), (0, "", ""));
+    assert_eq!(
+        (after.runtime_pid, after.model_id.as_str(), after.last_failure.as_str()),
+        (0, "", "")
+    );
     assert!(!after.model_verified && !after.resources.unwrap().observed);
     assert!(is_gone(pid_of(&facts)));
     assert!(!world.dir.path().join("runtime.sock").exists());
@@ -238,9 +241,7 @@ async fn five_crashes_stop_it_until_a_person_acts() {
 #[tokio::test]
 async fn a_runtime_that_gives_up_at_its_first_start_is_not_tried_again() {
     let world = world();
-    for (conduct, reason) in
-        [("exits", Reason::HealthFailed), ("refused", Reason::SpawnFailed)]
-    {
+    for (conduct, reason) in [("exits", Reason::HealthFailed), ("refused", Reason::SpawnFailed)] {
         let progress = world.start(world.job(conduct)).await;
         assert_eq!(progress, [Progress::Starting, Progress::Failed(reason)]);
         let facts = world.facts();
@@ -261,7 +262,10 @@ async fn nothing_is_spawned_from_files_that_are_missing_or_changed() {
     let model = world.dir.path().join(job.model.digest().file_name());
     std::fs::write(model, b"exitss as a model").unwrap();
     assert_eq!(world.start(job).await, [Progress::Failed(Reason::DigestMismatch)]);
-    assert_eq!((world.facts().generation, world.facts().last_failure.as_str()), (0, "digest_mismatch"));
+    assert_eq!(
+        (world.facts().generation, world.facts().last_failure.as_str()),
+        (0, "digest_mismatch")
+    );
 }
 
 #[tokio::test]

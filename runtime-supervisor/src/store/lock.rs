@@ -61,7 +61,8 @@ impl Store {
         }
         let named = statat(&*self.dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         let held = fstat(file.as_fd()).map_err(unavailable)?;
-        let is_current = named.is_ok_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino));
+        let is_current =
+            named.is_ok_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino));
         Ok(is_current.then(|| DigestLock { dir: Arc::clone(&self.dir), name, _file: file }))
     }
 }

@@ -102,7 +102,8 @@ impl Store {
         let mut digests = Vec::new();
         for entry in entries {
             let entry = entry.map_err(unavailable)?;
-            digests.extend(entry.file_name().to_str().ok().and_then(|name| Digest::parse(name).ok()));
+            digests
+                .extend(entry.file_name().to_str().ok().and_then(|name| Digest::parse(name).ok()));
         }
         digests.sort_by_key(Digest::file_name);
         Ok(digests)
@@ -259,14 +260,10 @@ impl Store {
     }
 
     fn write_record(&self, verified: &VerifiedFile) -> std::io::Result<()> {
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::TRUNC
-            | OFlags::CLOEXEC
-            | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let name = record_name(verified.spec().digest());
-        let file =
-            openat(&*self.dir, name.as_str(), flags, Mode::from_raw_mode(PRIVATE_FILE))?;
+        let file = openat(&*self.dir, name.as_str(), flags, Mode::from_raw_mode(PRIVATE_FILE))?;
         File::from(file).write_all(&serde_json::to_vec(&verified.record())?)
     }
 

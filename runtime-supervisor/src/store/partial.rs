@@ -42,7 +42,10 @@ impl Partial {
 
     /// Forgets every byte.
     pub(crate) fn restart(&mut self) -> Result<(), Reason> {
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(|error| write_error(&error))?;
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .map_err(|error| write_error(&error))?;
         self.accumulator = Accumulator::new(self.accumulator.spec());
         Ok(())
     }
