@@ -32,19 +32,18 @@ pub fn supported() -> Result<Confinement, ConfineError> {
     Ok(Confinement { landlock_abi, gaps: landlock::gaps(landlock_abi) })
 }
 
-/// Enters the Landlock half of a policy and nothing of its filter: for the tests that show each
-/// layer to hold with the one in front removed. No product process calls it.
+/// Enters the Landlock half of a policy and nothing else: for the tests that show each layer to
+/// hold with the ones beside it removed. No product process calls it.
 ///
 /// # Errors
 /// As [`enter`].
 #[doc(hidden)]
 pub fn enter_files_only(policy: &Policy) -> Result<(), ConfineError> {
     threads::refuse_a_second_thread()?;
-    forgo_privileges()?;
     landlock::restrict(&policy.files)
 }
 
-/// Enters the system call filter of a policy and nothing of its Landlock half: for the same
+/// Enters the system call filter of a policy and nothing else, capabilities kept: for the same
 /// tests as [`enter_files_only`]. No product process calls it.
 ///
 /// # Errors
@@ -52,7 +51,6 @@ pub fn enter_files_only(policy: &Policy) -> Result<(), ConfineError> {
 #[doc(hidden)]
 pub fn enter_system_calls_only(policy: &Policy) -> Result<(), ConfineError> {
     threads::refuse_a_second_thread()?;
-    forgo_privileges()?;
     seccomp::restrict(&policy.calls)
 }
 

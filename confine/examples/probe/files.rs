@@ -46,10 +46,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         let mode = (libc::S_IFIFO | 0o600) as usize;
         attempt(libc::SYS_mknodat, [HERE, path.as_ptr() as usize, mode, 0])
     }),
-    ("read a library", |world| read(world.library())),
+    ("read a library", |_| read(library())),
     ("read the processor's facts", |_| read(Path::new("/proc/cpuinfo"))),
     ("read the memory's facts", |_| read(Path::new("/proc/meminfo"))),
     ("list the processor's cores", |_| fs::read_dir("/sys/devices/system/cpu").map(|_| ())),
+    ("read which cores there are", |_| read(Path::new("/sys/devices/system/cpu/online"))),
+    ("read the loader's cache", |_| read(Path::new("/etc/ld.so.cache"))),
+    ("read the time zone", |_| read(Path::new("/etc/localtime"))),
+    ("read the null device", |_| read(Path::new("/dev/null"))),
     ("write to the null device", |_| {
         OpenOptions::new().write(true).open("/dev/null")?.write_all(b"x")
     }),
@@ -62,6 +66,10 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     }),
     ("change a foreign file's mode", |world| {
         by_path(world, libc::SYS_fchmodat, |path| [HERE, path, 0o600])
+    }),
+    ("narrow a foreign file's mode to 0500", |world| {
+        let path = c_string(&world.foreign_program());
+        attempt(libc::SYS_fchmodat, [HERE, path.as_ptr() as usize, 0o500])
     }),
     ("change a foreign file's mode, newer call", |world| {
         by_path(world, SYS_FCHMODAT2, |path| [HERE, path, 0o600, 0])
@@ -146,6 +154,17 @@ fn read(path: &Path) -> io::Result<()> {
     File::open(path)?.read(&mut [0]).map(|_| ())
 }
 
+/// A shared library of this machine.
+fn library() -> &'static Path {
+    let known = [
+        "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        "/usr/lib/aarch64-linux-gnu/libc.so.6",
+        "/usr/lib64/libc.so.6",
+        "/usr/lib/libc.so.6",
+    ];
+    known.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new("/usr/lib"))
+}
+
 fn by_path<const N: usize>(
     world: &World,
     number: libc::c_long,
@@ -174,5 +193,6 @@ fn write_and_remove(directory: &Path) -> io::Result<()> {
     fs::create_dir(&inner)?;
     fs::write(inner.join("file"), b"bytes")?;
     fs::write(inner.join("file"), b"fewer")?;
+    read(&inner.join("file"))?;
     fs::remove_dir_all(&inner)
 }

@@ -24,6 +24,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         0 => exit(),
         child => wait(child as usize),
     }),
+    #[cfg(target_arch = "x86_64")]
+    ("vfork", |_| crate::kernel::vfork().and_then(wait)),
     ("clone3", |_| attempt(libc::SYS_clone3, [0, 0])),
     ("clone with a namespace", |_| {
         let flags = libc::CLONE_NEWNS | libc::CLONE_FS | libc::SIGCHLD;

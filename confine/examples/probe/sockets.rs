@@ -27,7 +27,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     ("connect by sendmmsg", |world| fast_open_by_message(world, true)),
     ("send on a handed connection", |_| {
         let flags = libc::MSG_NOSIGNAL as usize;
-        attempt(libc::SYS_sendto, [TCP_HANDED as usize, address_of(&[b'x']), 1, flags, 0, 0])
+        attempt(libc::SYS_sendto, [TCP_HANDED as usize, address_of(b"x"), 1, flags, 0, 0])
     }),
     ("reconnect a handed connection", |_| {
         let unspecified = [0_u8; 16];
@@ -86,7 +86,7 @@ fn fast_open_by_sendto(world: &World) -> io::Result<()> {
     let (address, length) = loopback(world.port);
     let flags = (libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL) as usize;
     let socket = TCP_FOR_SENDTO as usize;
-    attempt(libc::SYS_sendto, [socket, address_of(&[b'x']), 1, flags, address_of(&address), length])
+    attempt(libc::SYS_sendto, [socket, address_of(b"x"), 1, flags, address_of(&address), length])
 }
 
 fn fast_open_by_message(world: &World, several: bool) -> io::Result<()> {

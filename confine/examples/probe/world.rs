@@ -1,6 +1,6 @@
 //! What the test hands the probe: fixed descriptor numbers, and places beneath one directory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Unconnected Unix stream sockets, one for each attempt that could spoil it.
 pub(crate) const UNIX_FOR_PATH: i32 = 10;
@@ -62,16 +62,5 @@ impl World {
     /// The probe itself, where the supervisor may execute it.
     pub(crate) fn jail(&self) -> PathBuf {
         self.beneath("bin/jail")
-    }
-
-    /// A shared library of this machine.
-    pub(crate) fn library(&self) -> &'static Path {
-        let known = [
-            "/usr/lib/x86_64-linux-gnu/libc.so.6",
-            "/usr/lib/aarch64-linux-gnu/libc.so.6",
-            "/usr/lib64/libc.so.6",
-            "/usr/lib/libc.so.6",
-        ];
-        known.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new("/usr/lib"))
     }
 }

@@ -13,6 +13,7 @@ use super::{Policy, all, everyone, processes, sockets};
 pub(super) fn policy(state_dir: &Path, kernel_keyring: bool) -> Policy {
     let mut calls = all(&[
         everyone::CALLS,
+        everyone::NO_MODE_BY_NAME,
         everyone::STAYS_BOUND_TO_PARENT,
         sockets::NONE,
         sockets::PAIRS,

@@ -20,6 +20,10 @@ const SYS_FILE_SETATTR: c_long = 469;
 /// The flag of sendto(2) and its kin that connects a TCP socket.
 const MSG_FASTOPEN: u64 = libc::MSG_FASTOPEN as u64;
 
+// asm-generic/ioctls.h; their type in `libc` differs between C libraries.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
 /// The flags of clone(2) that make a namespace. CLONE_NEWTIME is no flag of clone(2), only of
 /// clone3(2) and unshare(2).
 const NAMESPACES: &[u64] = &[
@@ -88,12 +92,12 @@ pub(super) const CALLS: &[CallRule] = &[
     ),
     CallRule::never_if(
         &[libc::SYS_ioctl],
-        int(1, Is(libc::TIOCSTI as u64)),
+        int(1, Is(TIOCSTI)),
         "no typing into the terminal that standard error may be",
     ),
     CallRule::never_if(
         &[libc::SYS_ioctl],
-        int(1, Is(libc::TIOCLINUX as u64)),
+        int(1, Is(TIOCLINUX)),
         "no pasting into the console that standard error may be",
     ),
     // Files, where Landlock has no rule.
@@ -101,7 +105,6 @@ pub(super) const CALLS: &[CallRule] = &[
         &[
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod,
-            libc::SYS_fchmodat,
             SYS_FCHMODAT2,
             SYS_FILE_SETATTR,
         ],
@@ -189,6 +192,12 @@ pub(super) const CALLS: &[CallRule] = &[
 pub(super) const NO_KEYRING: &[CallRule] = &[CallRule::never(
     &[libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key],
     "the kernel's keyrings hold this user's secrets",
+)];
+
+/// For all but the supervisor, which has a line of its own.
+pub(super) const NO_MODE_BY_NAME: &[CallRule] = &[CallRule::never(
+    &[libc::SYS_fchmodat],
+    "the mode of a foreign file is not Landlock's to keep; open files may be changed",
 )];
 
 /// For all but the supervisor, whose children set it for themselves.

@@ -12,6 +12,7 @@ pub(super) fn policy() -> Policy {
         calls: all(&[
             everyone::CALLS,
             everyone::NO_KEYRING,
+            everyone::NO_MODE_BY_NAME,
             everyone::STAYS_BOUND_TO_PARENT,
             sockets::NONE,
             sockets::PAIRS,

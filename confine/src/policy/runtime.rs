@@ -54,6 +54,7 @@ pub(super) fn policy(
         calls: all(&[
             everyone::CALLS,
             everyone::NO_KEYRING,
+            everyone::NO_MODE_BY_NAME,
             everyone::STAYS_BOUND_TO_PARENT,
             sockets::UNIX_STREAM,
             sockets::PAIRS,

@@ -12,8 +12,19 @@ use super::rule::Right::{
     Execute, MakeDir, MakeReg, MakeSock, ReadDir, ReadFile, Refer, RemoveDir, RemoveFile, Truncate,
     WriteFile,
 };
-use super::rule::{EXECUTE, FileRule, LimitRule};
+use super::rule::Test::IsNot;
+use super::rule::{CallRule, EXECUTE, FileRule, LimitRule, int};
 use super::{Policy, all, everyone, places, sockets};
+
+/// An execute-only runtime is readable to nobody, the supervisor included, which verifies its
+/// bytes anew where no record vouches for them. The one mode that a name may be given takes
+/// rights from others and gives them none: a captured supervisor could lock this user's files
+/// against writing with it, and open none.
+const ONE_MODE_BY_NAME: &[CallRule] = &[CallRule::never_if(
+    &[libc::SYS_fchmodat],
+    int(2, IsNot(0o500)),
+    "a stored runtime is made readable to its owner, and nothing to anybody else",
+)];
 
 pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Policy {
     let mut files = vec![
@@ -29,7 +40,7 @@ pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Polic
             scratch_dir,
             &[
                 ReadFile, ReadDir, WriteFile, Truncate, MakeReg, MakeDir, MakeSock, RemoveFile,
-                RemoveDir, Refer,
+                RemoveDir,
             ],
             "the runtime's socket, HOME and TMPDIR, made anew for each launch",
         ),
@@ -38,7 +49,13 @@ pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Polic
     files.extend(places::programs_and_machine());
     Policy {
         files,
-        calls: all(&[everyone::CALLS, everyone::NO_KEYRING, sockets::UNIX_STREAM, sockets::PAIRS]),
+        calls: all(&[
+            everyone::CALLS,
+            everyone::NO_KEYRING,
+            ONE_MODE_BY_NAME,
+            sockets::UNIX_STREAM,
+            sockets::PAIRS,
+        ]),
         limits: vec![
             everyone::NO_CORE,
             LimitRule::at_most(Resource::Nofile, 2048, "downloads, sockets, and the runtime's"),

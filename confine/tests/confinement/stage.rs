@@ -164,7 +164,7 @@ fn furnish(world: &World) {
         fs::set_permissions(&program, open_to_all.clone()).expect("its mode");
     }
     for copy in [world.jail(), world.beneath("foreign/tool")] {
-        fs::copy(built_probe(), &copy).expect("a copy of the probe");
+        copy_program(&built_probe(), &copy);
         fs::set_permissions(&copy, open_to_all.clone()).expect("its mode");
     }
     for file in [world.secret(), world.beneath("store/model")] {
@@ -179,6 +179,12 @@ fn built_probe() -> PathBuf {
     let probe = target.join("examples/probe");
     assert!(probe.exists(), "build the example `probe` of this crate first");
     probe
+}
+
+/// By another process: a descriptor open for writing here could be inherited by a child that
+/// another test forks just then, and the copy could not be executed meanwhile (ETXTBSY).
+fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().expect("cp").success());
 }
 
 fn give_to(who: Who, directory: &Path) {
