@@ -30,6 +30,19 @@ pub(crate) fn is_known(reason: &str) -> bool {
     TABLE.iter().any(|(code, ..)| *code == reason)
 }
 
+/// Of what is missing for the endpoint to be available, what a person can mend: without a
+/// running model the rest follows, and without the supervisor nothing is known of a model.
+pub(crate) fn causes(missing: &[String]) -> Vec<&String> {
+    let names = |word: &str| missing.iter().any(|there| there == word);
+    let silent = names("supervisor_unreachable");
+    let follows = |word: &str| match word {
+        "model_unverified" | "runtime_unverified" | "health_stale" => silent || names("not_ready"),
+        "not_ready" => silent,
+        _ => false,
+    };
+    missing.iter().filter(|word| !follows(word)).collect()
+}
+
 const AGAIN: &str = "Try again.";
 const REPORT: &str = "This is a fault of the program: please report it with the reason code.";
 const STATUS: &str = "See `companionctl status`.";
@@ -47,6 +60,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("ok", "The request was allowed.", ""),
     ("malformed_request", "The request could not be read.", "Check the client that sent it."),
     ("malformed_body", "The request's body is not strict JSON.", "Check the client that sent it."),
+    ("field_not_allowed", "The request has a field that reaches into the server.", "Leave the field out."),
+    ("body_too_large", "The request is larger than allowed.", "Shorten it, or raise [frontdoor] max_body_bytes."),
+    ("body_timeout", "The request's body did not arrive in time.", AGAIN),
+    ("headers_too_large", "The request's headers are larger than allowed.", "Check the client that sent it."),
     ("method_not_allowed", "The endpoint takes GET and POST only.", "Check the client that sent it."),
     ("host_not_allowed", "The request named another host than the endpoint's own.", "Use the address that `companionctl env` prints, as it is."),
     ("cross_site_forbidden", "The request came from a web page of another site.", "Web pages may not use this endpoint."),
@@ -73,6 +90,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("unknown_state", "The runtime's state machine met something it does not know.", REPORT),
     ("spawn_failed", "The runtime could not be started.", LOGS),
     ("health_failed", "The runtime started but did not become healthy.", LOGS),
+    ("runtime_crashed", "The runtime crashed.", "It starts again by itself. See `companionctl logs` for what it said."),
+    ("runtime_unreachable", "The runtime could not be reached.", STATUS),
+    ("runtime_failed", "The runtime gave no usable answer.", "Try again; else see `companionctl logs`."),
+    ("path_failed", "The way from the endpoint to the runtime is broken.", STATUS),
     ("start_timeout", "The runtime did not become ready in time.", LOGS),
     ("already_running", "A model is running already.", "Run `companionctl stop` first."),
     ("crash_loop", "The runtime crashed five times within five minutes and stays stopped.", "See `companionctl logs`, then `companionctl start ID`."),
@@ -241,6 +262,19 @@ mod tests {
         for code in sources.split("Refusal::new(\"").skip(1).filter_map(|s| s.split('"').next()) {
             assert!(is_known(code) || code.starts_with("test_"), "{code}");
         }
+    }
+
+    #[test]
+    fn people_are_told_causes_and_not_what_follows_from_them() {
+        let told = |words: &[&str]| {
+            let missing: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            causes(&missing).into_iter().cloned().collect::<Vec<_>>()
+        };
+        let stopped = ["model_unverified", "runtime_unverified", "not_ready", "health_stale"];
+        assert_eq!(told(&stopped), ["not_ready"]);
+        let locked = ["health_stale", "token_digest_unset"];
+        assert_eq!(told(&locked), locked);
+        assert_eq!(told(&["not_ready", "supervisor_unreachable"]), ["supervisor_unreachable"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::context::{Context, Process, limits as call_limits};
-use crate::endpoint::{Access, Http, Request, answer};
+use crate::endpoint::{Access, Http, Request, text_until};
 use crate::enrich::{Model, Note, Provenance, enrich_text, find_notes, limits, room, write_beside};
 use crate::output::{Output, event};
 use crate::refusal::{Failure, Refusal};
@@ -141,11 +141,15 @@ struct Asked<'a> {
 }
 
 impl Model for Asked<'_> {
-    async fn ask(&self, mut request: Request) -> Result<String, Refusal> {
+    async fn ask(
+        &self,
+        mut request: Request,
+        is_enough: impl Fn(&str) -> bool,
+    ) -> Result<String, Refusal> {
         self.model.clone_into(&mut request.model);
         let mut attempt = 0;
         loop {
-            match answer(self.http, &request).await {
+            match text_until(self.http, &request, &is_enough).await {
                 Err(refusal) if is_busy(&refusal) && attempt < limits::BUSY_RETRIES => {
                     attempt += 1;
                     tokio::time::sleep(pause(&refusal)).await;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::session::state_word;
 use crate::context::{Context, Process, limits};
 use crate::output::Output;
+use crate::reasons;
 use crate::refusal::{Failure, Refusal};
 use crate::terminal::{Paint, plain, size};
 
@@ -128,8 +129,8 @@ impl Report {
         let mut row = |name: &str, value: String| {
             lines.push(format!("  {} {value}", style.paint(Paint::Quiet, &format!("{name:<10}"))));
         };
-        for reason in &self.missing {
-            row("missing", Refusal::told(reason).message());
+        for reason in reasons::causes(&self.missing) {
+            row("missing", self.missing_for_people(reason));
         }
         if let Some(reason) = self.last_failure.as_ref().filter(|_| !self.available) {
             row("last run", Refusal::told(reason).message());
@@ -149,6 +150,14 @@ impl Report {
         }
         row("processes", self.pids.for_people());
         lines.join("\n")
+    }
+
+    fn missing_for_people(&self, reason: &str) -> String {
+        match (reason, self.lifecycle) {
+            ("not_ready", Some("starting")) => "The model is being loaded. (not_ready)".to_owned(),
+            ("not_ready", Some("draining")) => "The model is being stopped. (not_ready)".to_owned(),
+            _ => Refusal::told(reason).message(),
+        }
     }
 
     fn memory(&self) -> String {
@@ -346,8 +355,8 @@ mod tests {
     #[test]
     fn every_word_this_command_adds_is_a_known_reason() {
         for process in Process::ALL {
-            assert!(crate::reasons::is_known(process.unreachable()));
+            assert!(reasons::is_known(process.unreachable()));
         }
-        assert!(crate::reasons::is_known("companion_not_running"));
+        assert!(reasons::is_known("companion_not_running"));
     }
 }

@@ -7,6 +7,7 @@ use frontdoor_api::v1::{FrontdoorStatus, GetStatusRequest};
 use zeroize::Zeroizing;
 
 use crate::context::{Context, Process, limits};
+use crate::reasons;
 use crate::refusal::Refusal;
 
 /// Characters of a loopback token: 256 bits as base64url without padding (contract 7).
@@ -103,17 +104,14 @@ impl Access {
     /// As [`Access::ask`], for commands that need an answer now.
     ///
     /// # Errors
-    /// Also the first thing that is missing for the endpoint to be available.
+    /// Also the first cause of what is missing for the endpoint to be available.
     pub(crate) async fn ask_available(context: &Context) -> Result<Self, Refusal> {
         let access = Self::ask(context).await?;
         if access.status.available {
             return Ok(access);
         }
-        Err(access
-            .status
-            .missing
-            .first()
-            .map_or_else(|| Refusal::new("not_ready"), |missing| Refusal::told(missing)))
+        let cause = reasons::causes(&access.status.missing).first().map(|word| Refusal::told(word));
+        Err(cause.unwrap_or_else(|| Refusal::new("not_ready")))
     }
 }
 

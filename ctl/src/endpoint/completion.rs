@@ -1,4 +1,4 @@
-//! Chat completions: the request's shape, the answer in one piece, and the answer as it comes.
+//! Chat completions: the request's shape, and the answer as it comes.
 
 use std::collections::VecDeque;
 
@@ -68,16 +68,26 @@ pub(crate) enum Delta {
     Used(Usage),
 }
 
-/// The text of an answer in one piece.
+/// The text of an answer, up to where it is enough: then the request is cancelled.
 ///
 /// # Errors
-/// The endpoint's reason, or `unexpected_answer` when there is no text where it belongs.
-pub(crate) async fn answer(http: &Http, request: &Request) -> Result<String, Refusal> {
-    let body = http.post(PATH, &to_value(request)?).await?.json().await?;
-    body["choices"][0]["message"]["content"]
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| Refusal::new("unexpected_answer"))
+/// The endpoint's reason, or `stream_interrupted` when the answer does not end.
+pub(crate) async fn text_until(
+    http: &Http,
+    request: &Request,
+    is_enough: impl Fn(&str) -> bool,
+) -> Result<String, Refusal> {
+    let mut deltas = stream(http, request).await?;
+    let mut text = String::new();
+    while let Some(delta) = deltas.next().await? {
+        if let Delta::Text(piece) = delta {
+            text.push_str(&piece);
+            if is_enough(&text) {
+                break;
+            }
+        }
+    }
+    Ok(text)
 }
 
 /// Begins a streamed answer.

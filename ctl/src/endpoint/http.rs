@@ -22,8 +22,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_secs(600);
 /// Longest silence within an answer.
 const IDLE: Duration = Duration::from_secs(120);
-/// Largest answer in one piece, in bytes.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Largest refusal, in bytes.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
@@ -116,30 +114,17 @@ impl Answer {
             }
         }
     }
-
-    /// The whole body as JSON.
-    ///
-    /// # Errors
-    /// `stream_interrupted` when it does not end, `unexpected_answer` when it is not JSON.
-    pub(crate) async fn json(self) -> Result<Value, Refusal> {
-        let bytes = collect(self, HEAD, MAX_ANSWER_BYTES).await?;
-        serde_json::from_slice(&bytes).map_err(|_| Refusal::new("unexpected_answer"))
-    }
-}
-
-async fn collect(answer: Answer, limit: Duration, most: usize) -> Result<Bytes, Refusal> {
-    let Answer { response, _connection } = answer;
-    let body = Limited::new(response.into_body(), most).collect();
-    match tokio::time::timeout(limit, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::new("stream_interrupted")),
-    }
 }
 
 async fn refused(answer: Answer) -> Refusal {
     let after = retry_after(answer.response.headers());
-    let bytes = collect(answer, CONNECT, MAX_REFUSAL_BYTES).await.unwrap_or_default();
-    refusal_of(&serde_json::from_slice(&bytes).unwrap_or(Value::Null)).with_retry_after(after)
+    let Answer { response, _connection } = answer;
+    let body = Limited::new(response.into_body(), MAX_REFUSAL_BYTES).collect();
+    let body = match tokio::time::timeout(CONNECT, body).await {
+        Ok(Ok(body)) => serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null),
+        Ok(Err(_)) | Err(_) => Value::Null,
+    };
+    refusal_of(&body).with_retry_after(after)
 }
 
 /// Reads an OpenAI-shaped error: the front door's carries a reason code, the runtime's a text.

@@ -7,5 +7,5 @@ mod http;
 mod sse;
 
 pub(crate) use access::{Access, variables};
-pub(crate) use completion::{Delta, Message, Request, Role, Usage, answer, stream};
+pub(crate) use completion::{Delta, Message, Request, Role, Usage, stream, text_until};
 pub(crate) use http::Http;

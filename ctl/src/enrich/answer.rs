@@ -15,6 +15,8 @@ const MOST_REPETITION: f64 = 0.3;
 const THIN_SUMMARY: usize = 60;
 /// Characters under which a note may have a thin summary.
 const SHORT_NOTE: usize = 400;
+/// Words from which on an answer shows that it is lost.
+const LOST_WORDS: usize = 16;
 /// What a thin summary's score is multiplied by.
 const THIN: f64 = 0.6;
 
@@ -62,6 +64,23 @@ fn cut_summary(text: &str) -> Option<Value> {
     let inside = inside.rfind('\\').map_or(inside, |at| &inside[..at]);
     let summary: String = serde_json::from_str(&format!("\"{inside}\"")).ok()?;
     Some(serde_json::json!({ "summary": summary }))
+}
+
+/// Whether an answer that is still coming needs no more: two sentences are there and nothing else
+/// is wanted, or it goes in circles or repeats the question, which it would not leave again.
+pub(crate) fn is_enough(ask: Ask, so_far: &str) -> bool {
+    if ask == Ask::Tags || !so_far.ends_with([' ', '.', '"']) {
+        return false;
+    }
+    let Some(object) = object(so_far) else { return false };
+    let Some(text) = object["summary"].as_str() else { return false };
+    let lost = words(text).len() >= LOST_WORDS
+        && (repetition(text) > MOST_REPETITION || overlap(text, instruction(ask)) > MOST_ECHO);
+    // A sentence has ended when the next one begins: "Dr. " and "20." end none.
+    let ended = ask == Ask::Summary
+        && sentence_ends(text).len() >= limits::SUMMARY_SENTENCES
+        && text.ends_with(' ');
+    lost || ended
 }
 
 /// The summary in an answer, when it is one: at most two whole sentences in the note's words,
@@ -142,6 +161,9 @@ fn tag(text: &str) -> Option<String> {
         && (1..=limits::TAG_WORDS).contains(&words.len())
         && text.chars().all(allowed)
         && text.chars().any(char::is_alphabetic)
+        // A dash between spaces joins two things: no topic.
+        && !text.contains(" -")
+        && !text.contains("- ")
         && !words.iter().all(|word| NO_TAGS.contains(word));
     good.then_some(text)
 }
@@ -158,20 +180,26 @@ fn presentable(text: &str) -> String {
 
 /// The first two sentences; a last one that does not end is left out when there is another.
 fn whole_sentences(text: &str) -> String {
+    let ends = sentence_ends(text);
+    match ends.get(limits::SUMMARY_SENTENCES - 1).or(ends.last()) {
+        Some(end) => text[..*end].trim().to_owned(),
+        None => format!("{}…", text.trim_end_matches([',', ';', ':', ' ', '-'])),
+    }
+}
+
+/// Where the sentences of a text end, in bytes.
+fn sentence_ends(text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let closes = matches!(c, '.' | '!' | '?' | '…' | '。' | '！' | '？');
         let next = chars.peek().map(|(_, next)| *next);
-        let at_boundary = next.is_none_or(|next| next.is_whitespace()) || !c.is_ascii();
+        let at_boundary = next.is_none_or(char::is_whitespace) || !c.is_ascii();
         if closes && at_boundary && !is_abbreviation(&text[..at]) {
             ends.push(at + c.len_utf8());
         }
     }
-    match ends.get(limits::SUMMARY_SENTENCES - 1).or(ends.last()) {
-        Some(end) => text[..*end].trim().to_owned(),
-        None => format!("{}…", text.trim_end_matches([',', ';', ':', ' ', '-'])),
-    }
+    ends
 }
 
 /// Whether a full stop here belongs to a title, an initial or a number in a row ("Dr.", "J.", "3.").
@@ -228,6 +256,21 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_cut_when_two_sentences_are_there_or_it_is_lost() {
+        let enough = |ask: Ask, text: &str| is_enough(ask, text);
+        assert!(!enough(Ask::Summary, r#"{"summary":"One two. Dr. "#));
+        assert!(!enough(Ask::Summary, r#"{"summary":"One two. Three four."#));
+        assert!(enough(Ask::Summary, r#"{"summary":"One two. Three four. "#));
+        assert!(!enough(Ask::SummaryAndTags, r#"{"summary":"One two. Three four. "#));
+        let circle = format!("{{\"summary\":\"{}", "a note about a note ".repeat(6));
+        assert!(enough(Ask::Summary, &circle) && enough(Ask::SummaryAndTags, &circle));
+        let echo =
+            format!("{{\"summary\":\"{} ", instruction(Ask::SummaryAndTags).replace('"', ""));
+        assert!(enough(Ask::SummaryAndTags, &echo));
+        assert!(!enough(Ask::Tags, &circle) && !enough(Ask::Summary, ""));
+    }
+
+    #[test]
     fn nothing_in_a_summary_can_be_followed_or_loaded() {
         let text = presentable(
             "See ![x](http://evil.example/?q=1) or www.evil.example <img src=x>\u{1b}[2J\nnow",
@@ -238,7 +281,7 @@ mod tests {
     #[test]
     fn tags_are_lowercase_short_and_each_once() {
         let object = json!({ "tags": ["Water Meter", "#plot", "water meter", "a", "json",
-            "one two three four", "x://y", "Müll-Abfuhr", 3, "12"] });
+            "one two three four", "x://y", "ines - tobias", "Müll-Abfuhr", 3, "12"] });
         assert_eq!(tags(&object), ["water meter", "plot", "müll-abfuhr"]);
         let mut gathered = vec!["water meter".to_owned()];
         gather(&mut gathered, ["meter", "plot", "water", "plots here"].map(str::to_owned));

@@ -13,8 +13,12 @@ use crate::refusal::Refusal;
 
 /// Somebody who answers questions.
 pub(crate) trait Model {
-    /// The text of one answer.
-    fn ask(&self, request: Request) -> impl Future<Output = Result<String, Refusal>>;
+    /// The text of one answer, cut as soon as it is enough.
+    fn ask(
+        &self,
+        request: Request,
+        is_enough: impl Fn(&str) -> bool,
+    ) -> impl Future<Output = Result<String, Refusal>>;
 }
 
 /// What was made of a note's text.
@@ -95,7 +99,8 @@ async fn condense(model: &impl Model, text: &str, room: usize) -> Result<(String
     let mut sentences = Vec::new();
     for piece in &pieces {
         let chance = Chance { temperature: 0.0, seed: 9 };
-        let answer = model.ask(question(Ask::Summary, &DataText::of(piece), chance)).await?;
+        let request = question(Ask::Summary, &DataText::of(piece), chance);
+        let answer = model.ask(request, |text| answer::is_enough(Ask::Summary, text)).await?;
         let summary = answer::object(&answer)
             .and_then(|object| answer::summary(&object, Ask::Summary, piece, &vocabulary));
         // A section that gives nothing is represented by its own first words.
@@ -187,7 +192,8 @@ impl<M: Model> Attempt<'_, M> {
             Extent::Opening => opening(self.shown, limits::PART_CHARS),
             Extent::Middle => middle(self.shown, limits::PART_CHARS),
         };
-        let answer = self.model.ask(question(ask, &DataText::of(shown), chance)).await?;
+        let request = question(ask, &DataText::of(shown), chance);
+        let answer = self.model.ask(request, |text| answer::is_enough(ask, text)).await?;
         Ok(answer::object(&answer))
     }
 }
@@ -231,14 +237,22 @@ mod tests {
     }
 
     impl Model for Scripted {
-        async fn ask(&self, request: Request) -> Result<String, Refusal> {
+        async fn ask(
+            &self,
+            request: Request,
+            is_enough: impl Fn(&str) -> bool,
+        ) -> Result<String, Refusal> {
             self.asked.borrow_mut().push(request);
             let mut answers = self.answers.borrow_mut();
             let answer = answers.pop_front().expect("an answer");
             if answers.is_empty() {
                 answers.push_back(answer.clone());
             }
-            answer
+            answer.map(|text| {
+                let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+                let end = ends.into_iter().find(|end| is_enough(&text[..*end]));
+                text[..end.unwrap_or(text.len())].to_owned()
+            })
         }
     }
 

@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 pub(crate) enum Served {
     /// A stream of server-sent events, each piece sent on its own.
     Chunks(Vec<String>),
-    /// One answer, whose text is this.
+    /// An answer whose text is this.
     Whole(String),
-    /// An answer, whose text repeats the user's message: shows what the model would be shown.
+    /// An answer whose text repeats the user's message: shows what the model would be shown.
     Echo,
     /// An error of the front door.
     Refusal(&'static str),
@@ -59,8 +59,8 @@ async fn answer(request: Request<Incoming>, served: Served) -> Response<Body> {
 }
 
 fn completion(text: &str) -> Response<Body> {
-    let body = json!({ "choices": [{ "message": { "role": "assistant", "content": text } }] });
-    pieces_of(vec![body.to_string()])
+    let chunk = json!({ "choices": [{ "delta": { "content": text } }] });
+    pieces_of(vec![format!("data: {chunk}\n\n"), "data: [DONE]\n\n".to_owned()])
 }
 
 fn refusal(reason: &str) -> Response<Body> {
