@@ -14,10 +14,8 @@ use crate::limits::OAUTH_BODY_BYTES;
 /// `discovery_failed` when neither place has it, and the reasons of [`judge`].
 pub(crate) async fn discover(https: &Https, issuer: &Issuer) -> Result<ServerMetadata, Reason> {
     for location in issuer.metadata_locations() {
-        let answer = https
-            .get(&location, OAUTH_BODY_BYTES)
-            .await
-            .map_err(|_| Reason::DiscoveryFailed)?;
+        let answer =
+            https.get(&location, OAUTH_BODY_BYTES).await.map_err(|_| Reason::DiscoveryFailed)?;
         if answer.status == StatusCode::OK && answer.is_json {
             return judge(&answer.body, issuer);
         }

@@ -1,5 +1,7 @@
 //! Why the broker cannot go on.
 
+use std::error::Error;
+
 /// A fault that ends the process; each is one constant sentence.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -10,7 +12,7 @@ pub(crate) enum Failure {
     #[error("the configured gateway.ca_file cannot be read as certificates")]
     CaFile,
     /// The process could not be confined.
-    #[error("the process cannot be confined: {0}")]
+    #[error("the process cannot be confined")]
     Confinement(#[from] confine::ConfineError),
     /// The asynchronous runtime did not start.
     #[error("the runtime did not start")]
@@ -21,4 +23,12 @@ pub(crate) enum Failure {
     /// The gRPC server ended by itself.
     #[error("the server ended")]
     Server,
+}
+
+impl Failure {
+    /// The sentence and those of its sources.
+    pub(crate) fn chain(&self) -> String {
+        let sources = std::iter::successors(self.source(), |&error| error.source());
+        sources.fold(self.to_string(), |said, source| format!("{said}: {source}"))
+    }
 }

@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
+use authority_core::Reason;
 use authority_core::custody::Account;
 use authority_core::loopback::{LoopbackToken, TokenDigest};
-use authority_core::Reason;
 use frontdoor_api::v1::TokenDigest as TokenDigestMessage;
 use frontdoor_api::v1::frontdoor_control_client::FrontdoorControlClient;
 use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::WatchStream;
 use tonic::transport::Channel;
 
 use crate::keychain::Keychain;
-use crate::limits::{DIGEST_RETRY, KEYCHAIN_INTERVAL};
+use crate::limits::{DIGEST_RETRY, KEYCHAIN, KEYCHAIN_INTERVAL};
 use crate::random;
 
 /// Custody of the loopback token.
@@ -35,11 +35,15 @@ impl Loopback {
         Arc::new(Self { keychain, start_id, ensuring: Mutex::new(()), held })
     }
 
-    /// The token, for the owner's programs.
+    /// The token, for the owner's programs; within the time of one call to the keychain.
     ///
     /// # Errors
     /// The keychain's.
     pub(crate) async fn token(&self) -> Result<LoopbackToken, Reason> {
+        timeout(KEYCHAIN, self.read()).await.unwrap_or(Err(Reason::KeychainUnavailable))
+    }
+
+    async fn read(&self) -> Result<LoopbackToken, Reason> {
         let _one = self.ensuring.lock().await;
         let stored = self.keychain.get(Account::LoopbackToken).await;
         let token = self.kept_or_made(stored).await;

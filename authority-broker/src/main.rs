@@ -21,6 +21,9 @@ mod signin;
 mod store_view;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod testing_bus;
 mod tls;
 mod token_endpoint;
 mod wanted;
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tracing::error!(reason = %failure, "the broker ends");
+            tracing::error!(reason = failure.chain(), "the broker ends");
             ExitCode::FAILURE
         }
     }
@@ -52,6 +55,10 @@ fn run() -> Result<(), Failure> {
     let charter = BrokerCharter::decode(&charter).map_err(|_| Failure::Charter)?;
     let readings = FirstReadings::read(&charter)?;
     let kernel_keyring = charter.keychain.backend == KeychainBackend::Kernel;
+    #[cfg(target_os = "linux")]
+    if kernel_keyring {
+        keychain::join_session();
+    }
 
     confine::die_with_parent(charter.launcher_pid)?;
     confine::close_all_but(&[descriptor::MONITOR, descriptor::BROKER_SOCKET])?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use authority_api::v1::authority_server::Authority;
 use authority_api::v1::{
     GetLoopbackTokenRequest, GetSessionRequest, ListCatalogRequest, ListCatalogResponse,
-    LoopbackToken, PullRequest, RemoveRequest, RemoveResponse, Session, SessionState,
-    SignInEvent, SignInRequest, SignOutRequest, SignOutResponse, StartRequest, StopRequest,
-    StopResponse, WorkEvent,
+    LoopbackToken, PullRequest, RemoveRequest, RemoveResponse, Session, SessionState, SignInEvent,
+    SignInRequest, SignOutRequest, SignOutResponse, StartRequest, StopRequest, StopResponse,
+    WorkEvent,
 };
 use authority_core::Reason;
 use authority_core::session::Standing;

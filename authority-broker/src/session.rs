@@ -20,7 +20,7 @@ use url::Url;
 use crate::clock;
 use crate::https::Https;
 use crate::keychain::Keychain;
-use crate::limits::REVOCATION;
+use crate::limits::{KEYCHAIN, REVOCATION};
 use crate::token_endpoint::{self, Revocable, TokenFault};
 
 /// Custody of the session.
@@ -109,9 +109,10 @@ impl Sessions {
         self.issuer.as_ref().map_err(|reason| *reason)
     }
 
-    /// What the session is worth now.
+    /// What the session is worth now; within the time of one call to the keychain.
     pub(crate) async fn overview(&self) -> Result<Overview, Reason> {
-        let held = self.held().await?;
+        let held =
+            timeout(KEYCHAIN, self.held()).await.unwrap_or(Err(Reason::KeychainUnavailable))?;
         let (expires_at, scopes) = match held.meta {
             Some(meta) if held.access.is_some() => (meta.expires_at, meta.scopes),
             Some(meta) => (0, meta.scopes),
@@ -157,7 +158,8 @@ impl Sessions {
         let mut changing = self.changing.lock().await;
         self.store_the_unstored(&mut changing).await?;
         let held = self.held().await?;
-        let is_rejected = |access: &Secret| rejected.is_some_and(|r| r.equals(access.expose_bytes()));
+        let is_rejected =
+            |access: &Secret| rejected.is_some_and(|r| r.equals(access.expose_bytes()));
         match (held.standing, held.access, held.refresh, held.meta) {
             (Standing::Valid, Some(access), _, _) if !is_rejected(&access) => Ok(access),
             (Standing::Valid | Standing::Refresh, _, Some(refresh), Some(meta)) => {

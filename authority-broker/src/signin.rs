@@ -182,11 +182,7 @@ impl SignIns {
 
     /// From the accepted callback to the keychain. It is finished even if the caller goes away:
     /// the code is spent.
-    async fn finish(
-        &self,
-        progress: &mut Progress,
-        authorized: Authorized,
-    ) -> Result<(), Reason> {
+    async fn finish(&self, progress: &mut Progress, authorized: Authorized) -> Result<(), Reason> {
         let tokens = self.exchange(&authorized).await?;
         progress.enter(Event::TokensAccepted)?;
         if let Err(reason) = self.sessions.adopt(&tokens).await {

@@ -165,7 +165,8 @@ async fn accept<A>(
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes().to_vec();
                 let response = answer(Request::from_parts(head, body));
-                ready(Ok::<_, hyper::Error>(response.map(|body| Full::new(Bytes::from(body))))).await
+                ready(Ok::<_, hyper::Error>(response.map(|body| Full::new(Bytes::from(body)))))
+                    .await
             });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });

@@ -57,8 +57,8 @@ pub(crate) async fn exchange(
     code: &AuthorizationCode,
     verifier: &CodeVerifier,
 ) -> Result<TokenResponse, TokenFault> {
-    let redirect_url = RedirectUrl::new(redirect_uri.as_str().to_owned())
-        .map_err(|_| TokenFault::Unreachable)?;
+    let redirect_url =
+        RedirectUrl::new(redirect_uri.as_str().to_owned()).map_err(|_| TokenFault::Unreachable)?;
     let client = BasicClient::new(OauthClientId::new(client_id.as_str().to_owned()))
         .set_token_uri(TokenUrl::from_url(endpoint.clone()))
         .set_redirect_uri(redirect_url);
@@ -104,12 +104,12 @@ pub(crate) async fn revoke(
     token: Revocable<'_>,
 ) -> bool {
     let token = match token {
-        Revocable::Access(secret) => secret.expose_text().map(|text| {
-            StandardRevocableToken::AccessToken(AccessToken::new(text.to_owned()))
-        }),
-        Revocable::Refresh(secret) => secret.expose_text().map(|text| {
-            StandardRevocableToken::RefreshToken(RefreshToken::new(text.to_owned()))
-        }),
+        Revocable::Access(secret) => secret
+            .expose_text()
+            .map(|text| StandardRevocableToken::AccessToken(AccessToken::new(text.to_owned()))),
+        Revocable::Refresh(secret) => secret
+            .expose_text()
+            .map(|text| StandardRevocableToken::RefreshToken(RefreshToken::new(text.to_owned()))),
     };
     let client = BasicClient::new(OauthClientId::new(client_id.as_str().to_owned()))
         .set_revocation_url(RevocationUrl::from_url(endpoint.clone()));
@@ -199,8 +199,11 @@ mod tests {
             assert_eq!(form["grant_type"], "refresh_token");
             assert_eq!(form["refresh_token"], "r/1+2");
             assert_eq!(form["client_id"], "c-1");
-            json(200, &json!({"token_type": "Bearer", "access_token": "a2", "expires_in": 60,
-                              "refresh_token": "r2"}))
+            json(
+                200,
+                &json!({"token_type": "Bearer", "access_token": "a2", "expires_in": 60,
+                              "refresh_token": "r2"}),
+            )
         });
         let endpoint = gateway.url("/token");
         let renewed = refresh(&gateway.https(), &endpoint, &client(), &token()).await.unwrap();
@@ -214,15 +217,20 @@ mod tests {
         type Answer = fn() -> Response<Vec<u8>>;
         let cases: [(Answer, TokenFault); 6] = [
             (|| json(400, &json!({"error": "invalid_grant"})), TokenFault::InvalidGrant),
-            (|| json(503, &json!({"error": "invalid_grant"})),
-             TokenFault::Refused(authority_core::OauthError::InvalidGrant)),
+            (
+                || json(503, &json!({"error": "invalid_grant"})),
+                TokenFault::Refused(authority_core::OauthError::InvalidGrant),
+            ),
             (|| json(500, &json!({})), TokenFault::Refused(authority_core::OauthError::Other)),
             (|| Response::new(b"<html>".to_vec()), TokenFault::Malformed),
             (|| Response::new(vec![b' '; 65 * 1024]), TokenFault::Malformed),
-            (|| {
-                let redirect = Response::builder().status(307).header("location", "/elsewhere");
-                redirect.body(Vec::new()).unwrap()
-            }, TokenFault::Refused(authority_core::OauthError::Other)),
+            (
+                || {
+                    let redirect = Response::builder().status(307).header("location", "/elsewhere");
+                    redirect.body(Vec::new()).unwrap()
+                },
+                TokenFault::Refused(authority_core::OauthError::Other),
+            ),
         ];
         for (answer, fault) in cases {
             let gateway = Gateway::start(move |_| answer());

@@ -42,8 +42,8 @@ impl Wanted {
         let left = read_bounded(&state_dir.join(FILE), FIRST_FILE_BYTES)
             .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok())
             .filter(|record| record.start_id == start_id);
-        let configured = (!configured.is_empty())
-            .then(|| Wish { model: configured.to_owned(), asked_of: None });
+        let configured =
+            (!configured.is_empty()).then(|| Wish { model: configured.to_owned(), asked_of: None });
         let record =
             left.unwrap_or_else(|| Record { start_id: start_id.to_owned(), wish: configured });
         Arc::new(Self {

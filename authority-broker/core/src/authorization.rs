@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(pairs["state"], state.expose_for_authorization_url());
         assert_ne!(pairs["state"], pairs["nonce"]);
         assert_eq!(pairs["code_challenge_method"], "S256");
-        assert_eq!(pairs["code_challenge"], CodeVerifier::from_random([3; 32]).challenge().as_str());
+        assert_eq!(
+            pairs["code_challenge"],
+            CodeVerifier::from_random([3; 32]).challenge().as_str()
+        );
     }
 
     #[test]

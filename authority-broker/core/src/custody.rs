@@ -38,10 +38,7 @@ impl Account {
     /// # Errors
     /// `unknown_account` for every other name.
     pub fn from_name(name: &str) -> Result<Self, Reason> {
-        Self::ALL
-            .into_iter()
-            .find(|account| account.name() == name)
-            .ok_or(Reason::UnknownAccount)
+        Self::ALL.into_iter().find(|account| account.name() == name).ok_or(Reason::UnknownAccount)
     }
 }
 

@@ -255,7 +255,9 @@ mod tests {
     #[test]
     fn a_configured_issuer_is_https_and_plain() {
         assert_eq!(Issuer::parse("").err(), Some(Reason::AccountNotConfigured));
-        for text in ["http://a.test", "a.test", "https://u@a.test", "https://a.test?x", "https://a#f"] {
+        for text in
+            ["http://a.test", "a.test", "https://u@a.test", "https://a.test?x", "https://a#f"]
+        {
             assert_eq!(Issuer::parse(text).err(), Some(Reason::DiscoveryFailed), "{text}");
         }
         assert_eq!(Issuer::parse(ISSUER).unwrap().as_str(), ISSUER);

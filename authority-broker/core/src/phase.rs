@@ -89,10 +89,7 @@ pub const fn step(phase: Phase, event: Event) -> Result<Phase, OutOfPhase> {
             P::Begun | P::Discovered | P::AwaitingCallback | P::Authorized | P::Exchanged,
             E::Refused,
         ) => Ok(P::Failed),
-        (
-            P::Begun,
-            E::RedirectBound | E::CallbackAccepted | E::TokensAccepted | E::Stored,
-        )
+        (P::Begun, E::RedirectBound | E::CallbackAccepted | E::TokensAccepted | E::Stored)
         | (
             P::Discovered,
             E::MetadataAccepted | E::CallbackAccepted | E::TokensAccepted | E::Stored,

@@ -93,8 +93,7 @@ impl fmt::Debug for OneTimeValue {
 
 /// 32 random bytes as 43 base64url characters (RFC 4648 section 5, without padding).
 pub(crate) fn base64url_secret(mut random: [u8; 32]) -> Secret {
-    let mut text = Vec::with_capacity(43);
-    text.resize(43, 0);
+    let mut text = vec![0; 43];
     let written = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
     random.zeroize();
     debug_assert_eq!(written, Ok(43));

@@ -172,9 +172,7 @@ impl Catalogs {
 
 async fn ask_once(updater: &Updater, token: Option<&Secret>) -> Result<Updated, UpdateFault> {
     let source = Source::Gateway { bearer: token.map(Secret::duplicate) };
-    timeout(CATALOG_UPDATE, updater.update(source))
-        .await
-        .unwrap_or(Err(UpdateFault::Unreachable))
+    timeout(CATALOG_UPDATE, updater.update(source)).await.unwrap_or(Err(UpdateFault::Unreachable))
 }
 
 fn updater(
@@ -200,5 +198,25 @@ fn updater(
     Updater::new(base, host, model_hosts, pinned_root, state_dir, https)
 }
 
+#[cfg(test)]
+impl Catalogs {
+    /// One that holds this catalog, for tests of what is done with it.
+    pub(crate) fn holding(catalog: Catalog, sessions: Arc<Sessions>) -> Arc<Self> {
+        let held = Held {
+            catalog: Arc::new(catalog),
+            confirmed: Some(Instant::now()),
+            expires_at: u64::MAX,
+        };
+        Arc::new(Self {
+            updater: Err(Reason::CatalogUnreachable),
+            needs_session: false,
+            sessions,
+            held: Mutex::new(Some(held)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod repository;
 #[cfg(test)]
 mod tests;

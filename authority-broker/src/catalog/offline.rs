@@ -11,9 +11,7 @@ use futures_util::stream;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Request, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tough::{
-    Bytes, Transport, TransportError, TransportErrorKind, TransportStream, async_trait,
-};
+use tough::{Bytes, Transport, TransportError, TransportErrorKind, TransportStream, async_trait};
 use url::Url;
 use zeroize::Zeroizing;
 

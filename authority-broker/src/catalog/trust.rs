@@ -95,7 +95,8 @@ pub(super) fn newest_root(
     if stored.is_some_and(|bytes| sound_root(bytes).is_none()) {
         tracing::warn!("the stored root of the catalog is damaged: rebuilding from the pinned one");
     }
-    if newer.is_none() && floor.is_some_and(|floor| floor.root() > pinned_root.signed.version.get()) {
+    if newer.is_none() && floor.is_some_and(|floor| floor.root() > pinned_root.signed.version.get())
+    {
         tracing::warn!("the stored root of the catalog is gone: the gateway must show it again");
     }
     Ok(newer.unwrap_or(pinned).to_vec())

@@ -92,7 +92,7 @@ impl Updater {
     async fn load(
         &self,
         begun: &Begun,
-        transport: impl Transport + Send + Sync + 'static,
+        transport: impl Transport + 'static,
     ) -> Result<Repository, Error> {
         let (metadata, targets) = (self.metadata_base.clone(), self.targets_base.clone());
         RepositoryLoader::new(&begun.root, metadata, targets)

@@ -7,7 +7,29 @@ use authority_core::custody::Account;
 use authority_core::{Reason, Secret};
 use keyring_core::api::CredentialStoreApi;
 use keyring_core::{Entry, Error};
+use linux_keyutils::{KeyRing, KeyRingIdentifier};
 use linux_keyutils_keyring_store::Store;
+
+/// Makes sure that this process possesses a session keyring: without one, as in a container or
+/// under a service manager, the kernel denies what it was given. The values themselves are linked
+/// to the user's persistent keyring, where the next broker finds them.
+///
+/// A session keyring belongs to the thread that joins it and to those it starts: to be called
+/// while there is one.
+pub(crate) fn join_session() {
+    let joined = KeyRing::from_special_id(KeyRingIdentifier::Session, true);
+    if joined.is_err() || !possesses_a_session() {
+        tracing::warn!("there is no session keyring: the kernel keyring will not be available");
+    }
+}
+
+/// Without a session keyring of its own a process is shown the user's, which it does not possess:
+/// the kernel would take a value, deny it, and keep it.
+fn possesses_a_session() -> bool {
+    KeyRing::from_special_id(KeyRingIdentifier::Session, false)
+        .and_then(|session| session.metadata())
+        .is_ok_and(|session| !session.get_description().starts_with("_uid_ses."))
+}
 
 /// The accounts of one service name.
 pub(super) struct KernelStore {
@@ -28,21 +50,10 @@ impl KernelStore {
         }
     }
 
-    /// Without a possessed session keyring the kernel denies access and yet keeps the key that it
-    /// was given: what could not be stored properly is taken away again.
     pub(super) fn set(&self, account: Account, secret: &Secret) -> Result<(), Reason> {
-        let entry = self.entry(account)?;
-        entry.set_secret(secret.expose_bytes()).map_err(|_| {
-            let _ = entry.delete_credential();
-            Reason::KeychainUnavailable
-        })?;
-        match self.get(account) {
-            Ok(Some(stored)) if stored.equals(secret.expose_bytes()) => Ok(()),
-            Ok(_) | Err(_) => {
-                let _ = entry.delete_credential();
-                Err(Reason::KeychainUnavailable)
-            }
-        }
+        self.entry(account)?
+            .set_secret(secret.expose_bytes())
+            .map_err(|_| Reason::KeychainUnavailable)
     }
 
     pub(super) fn delete(&self, account: Account) -> Result<(), Reason> {
@@ -53,9 +64,12 @@ impl KernelStore {
     }
 
     fn entry(&self, account: Account) -> Result<Entry, Reason> {
-        let store = self.store.as_ref().ok_or(Reason::KeychainUnavailable)?;
-        store
-            .build(&self.service, account.name(), None)
-            .map_err(|_| Reason::KeychainUnavailable)
+        let possessed = self.store.as_ref().filter(|_| possesses_a_session());
+        let store = possessed.ok_or(Reason::KeychainUnavailable)?;
+        store.build(&self.service, account.name(), None).map_err(|_| Reason::KeychainUnavailable)
     }
 }
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

@@ -13,6 +13,9 @@ mod secret_service;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+pub(crate) use kernel::join_session;
+
 use authority_core::custody::{Account, service_name};
 use authority_core::{Reason, Secret};
 use companion_settings::KeychainBackend;

@@ -77,11 +77,7 @@ impl SecretServiceStore {
         Err(Reason::KeychainUnavailable)
     }
 
-    async fn perform_over(
-        &self,
-        session: &Session,
-        act: Act<'_>,
-    ) -> Result<Option<Secret>, Fault> {
+    async fn perform_over(&self, session: &Session, act: Act<'_>) -> Result<Option<Secret>, Fault> {
         let collection = unlocked_default(session).await?;
         match act {
             Act::Look => Ok(None),
@@ -193,3 +189,7 @@ impl From<Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "secret_service_tests.rs"]
+mod tests;

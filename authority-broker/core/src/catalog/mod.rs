@@ -38,8 +38,7 @@ pub fn judge<'a>(
     let mut entries = BTreeMap::new();
     for target in targets {
         let Judged::Entry(entry) = entry::judge(&target, catalog_host)? else { continue };
-        if entries.len() == MAX_CATALOG_ENTRIES
-            || entries.insert(entry.id.clone(), entry).is_some()
+        if entries.len() == MAX_CATALOG_ENTRIES || entries.insert(entry.id.clone(), entry).is_some()
         {
             return Err(Reason::ManifestUntrusted);
         }

@@ -58,9 +58,28 @@ fn a_target_of_a_later_kind_is_passed_over() {
 #[test]
 fn each_member_of_an_entry_is_required_in_its_form() {
     for (member, values) in [
-        ("id", vec![json!(""), json!("../x"), json!(".x"), json!("a b"), json!("a\u{1b}[2J"), json!(1)]),
-        ("urls", vec![json!([]), json!("https://models.example.com/x"), json!([1]), json!(["x"]),
-                      json!(["data:,x"]), json!(vec!["https://models.example.com/"; 17])]),
+        (
+            "id",
+            vec![
+                json!(""),
+                json!("../x"),
+                json!(".x"),
+                json!("a b"),
+                json!("a\u{1b}[2J"),
+                json!(1),
+            ],
+        ),
+        (
+            "urls",
+            vec![
+                json!([]),
+                json!("https://models.example.com/x"),
+                json!([1]),
+                json!(["x"]),
+                json!(["data:,x"]),
+                json!(vec!["https://models.example.com/"; 17]),
+            ],
+        ),
         ("license", vec![json!(""), json!("\n"), json!("x".repeat(129))]),
         ("context_length", vec![json!(-1), json!("8192")]),
         ("architecture", vec![json!("\u{1b}[2J"), json!(null)]),
