@@ -13,8 +13,11 @@ use crate::signals::Signals;
 use crate::stage::{Companion, Scratch, Servers};
 use crate::workspace::{Profile, Programs, Workspace};
 
-/// Longest a download, a start, or the answers of the model may take.
-const WORK_LIMIT: Duration = Duration::from_secs(600);
+/// Longest a download, a start, or the answers of the model may take on a busy machine.
+const WORK_LIMIT: Duration = Duration::from_secs(1800);
+/// Two computing threads wait for each other at every step: beside other work on two cores they
+/// are twenty times slower than one, and alone not twice as fast.
+const ONE_THREAD: (&str, &str) = ("COMPANION_RUNTIME_THREADS", "1");
 /// What the chat step asks.
 const QUESTION: &str =
     "In one or two sentences: why is it good to keep private notes on one's own computer?";
@@ -52,10 +55,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let mut servers = Servers::up(&programs, &assets, &scratch, &signals)?;
     report.done(step, "gateway, model host, session bus with a keyring");
     let step = report.begin("Start the companion");
-    let mut companion = Companion::up(&programs, &servers, &scratch, &signals)?;
+    let mut companion = Companion::up(&programs, &servers, &scratch, &signals, &[ONE_THREAD])?;
     report.done(step, "broker, supervisor, front door");
 
     let status = perform(&mut report, &workspace, &programs, &servers, &companion)?;
+    what_next(&report, &companion, &status, args.keep);
     if args.keep {
         keep(&report, &mut companion, &mut servers, &status)?;
     }
@@ -79,7 +83,6 @@ fn perform(
     let status = start(report, companion, &model)?;
     enrich(report, workspace, companion)?;
     chat(report, companion)?;
-    what_next(report, companion, &status);
     Ok(status)
 }
 
@@ -87,7 +90,8 @@ fn first_look(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
     let step = report.begin("Look before anything is there");
     let status = companion.ask(&["status"])?;
     ensure!(status["available"] == false, "available before anything was started: {status}");
-    report.done(step, &format!("available: false, missing {}", words(&status["missing"])));
+    report.done(step, "available: false");
+    report.say(&format!("     missing: {}", words(&status["missing"])));
     Ok(())
 }
 
@@ -145,22 +149,21 @@ fn start(report: &mut Report, companion: &Companion<'_>, model: &str) -> Result<
 }
 
 fn enrich(report: &mut Report, workspace: &Workspace, companion: &Companion<'_>) -> Result<()> {
-    let step = report.begin("Enrich docs/demo");
+    let step = report.begin_long("Enrich docs/demo", "summaries and tags, one note at a time");
     let notes_dir = workspace.root.join("docs/demo");
     let notes_dir = notes_dir.to_str().context("the checkout has a name that is no text")?;
-    let mut notes = Vec::new();
+    let mut notes = 0;
     companion.events(&["enrich", notes_dir], WORK_LIMIT, |object| {
-        if object["summary"].is_string() {
-            notes.push(object.clone());
+        if let Some(summary) = object["summary"].as_str() {
+            ensure!(!summary.trim().is_empty(), "an empty summary: {object}");
+            show_note(report, object);
+            notes += 1;
         }
         Ok(())
     })?;
-    ensure!(notes.len() >= 3, "only {} notes were summarised", notes.len());
-    report.done(step, &format!("{} notes, on this computer", notes.len()));
-    for note in &notes {
-        ensure!(!word(&note["summary"]).trim().is_empty(), "an empty summary: {note}");
-        show_note(report, note);
-    }
+    ensure!(notes >= 3, "only {notes} notes were summarised");
+    report.say("");
+    report.done(step, &format!("{notes} notes, on this computer"));
     Ok(())
 }
 
@@ -203,16 +206,18 @@ fn chat(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
     Ok(())
 }
 
-fn what_next(report: &Report, companion: &Companion<'_>, status: &Value) {
-    let ctl = companion.selection.join(" ");
-    report.say(&format!(
-        "\nThe endpoint: {}/v1, for OpenAI clients of this user.",
-        word(&status["endpoint"])
-    ));
-    report.say("What a person would type next (here, with the flags of this instance):");
-    report.say("  companionctl exec -- python notes.py     run an OpenAI client against it");
-    report.say("  eval \"$(companionctl env)\"               or set it for this shell");
-    report.say(&format!("where companionctl is\n  {ctl}\n"));
+fn what_next(report: &Report, companion: &Companion<'_>, status: &Value, keep: bool) {
+    let endpoint = word(&status["endpoint"]);
+    report.say(&format!("\nThe endpoint: {endpoint}/v1, for OpenAI clients of this user. Next:"));
+    if keep {
+        report.say(&format!("  alias companionctl='{}'", companion.selection.join(" ")));
+    }
+    report.say("  companionctl exec -- python notes.py   run an OpenAI client against it");
+    report.say("  eval \"$(companionctl env)\"             or set it for this shell");
+    if !keep {
+        report.say("(`cargo xtask demo --keep` leaves it running, to try these.)");
+    }
+    report.say("");
 }
 
 /// Leaves it running until a person asks to stop.

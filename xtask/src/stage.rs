@@ -147,7 +147,8 @@ pub(crate) struct Companion<'a> {
 }
 
 impl<'a> Companion<'a> {
-    /// Starts it on the configuration that the servers wrote, and waits until it says it is up.
+    /// Starts it on the configuration that the servers wrote, with `settings` over it
+    /// (`COMPANION_<SECTION>_<KEY>`), and waits until it says it is up.
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
@@ -156,6 +157,7 @@ impl<'a> Companion<'a> {
         servers: &Servers,
         scratch: &Scratch,
         signals: &'a Signals,
+        settings: &[(&str, &str)],
     ) -> Result<Self> {
         let log = scratch.path("companion.log");
         let runtime_dir = scratch.path("run");
@@ -178,6 +180,7 @@ impl<'a> Companion<'a> {
             .env("HOME", scratch.path("home"))
             .env("DBUS_SESSION_BUS_ADDRESS", servers.value("dbus_address")?)
             .env("NOTIFY_SOCKET", &told)
+            .envs(settings.iter().copied())
             .stdout(File::create(scratch.path("companion.out"))?)
             .stderr(File::create(&log)?);
         let running = Running::start("companion", &mut command)?;

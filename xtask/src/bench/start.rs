@@ -35,7 +35,7 @@ pub(crate) fn measure(programs: &Programs, assets: &Assets, samples: usize) -> R
     let signals = Signals::block()?;
     let scratch = Scratch::make()?;
     let servers = Servers::up(programs, assets, &scratch, &signals)?;
-    let companion = Companion::up(programs, &servers, &scratch, &signals)?;
+    let companion = Companion::up(programs, &servers, &scratch, &signals, &[])?;
     companion.sign_in(programs, &servers)?;
     for id in [RUNTIME, MODEL] {
         companion.events(&["pull", id], WORK_LIMIT, |_| Ok(()))?;

@@ -52,6 +52,8 @@ pub(crate) fn download(pinned: &Pinned, dir: &Path) -> Result<PathBuf> {
 pub(crate) fn pip() -> Command {
     let mut command = python();
     command.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+    // In a container root is who there is; older versions do not know the word, and let it be.
+    command.env("PIP_ROOT_USER_ACTION", "ignore");
     command
 }
 

@@ -132,8 +132,13 @@ pub(crate) fn openai_python(report: &mut Report, cache: &Cache) -> Result<PathBu
     }
     fs::create_dir(&partial)?;
     let packages = partial.join("packages");
-    must_succeed(pip().args(["install", "--quiet", "--target"]).arg(&packages).arg(OPENAI))
-        .with_context(|| format!("cannot install {OPENAI} from PyPI"))?;
+    must_succeed(
+        pip()
+            .args(["install", "--quiet", "--no-warn-conflicts", "--target"])
+            .arg(&packages)
+            .arg(OPENAI),
+    )
+    .with_context(|| format!("cannot install {OPENAI} from PyPI"))?;
     write_wrapper(&partial.join("python"), executable, &dir.join("packages"))?;
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
