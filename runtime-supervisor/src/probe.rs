@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monitor_api::Destination;
 use peer_socket::Monitor;
@@ -17,6 +17,9 @@ use crate::machine::Machine;
 /// Longest `stat` or `statm` that is read, in bytes.
 const FIGURES_BYTES: usize = 4096;
 
+/// Time that must pass between two readings of the CPU counter: it moves in ticks of 10 ms.
+const CPU_READING_PAUSE: Duration = Duration::from_millis(100);
+
 /// Samples one runtime.
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -26,6 +29,7 @@ pub(crate) struct Probe {
     gpu: Arc<Gpu>,
     /// CPU ticks and when they were read.
     before: (u64, Instant),
+    cpu_percent: f64,
 }
 
 impl Probe {
@@ -45,10 +49,11 @@ impl Probe {
         let [stat, statm] =
             <[OwnedFd; 2]>::try_from(figures).map_err(|_| Reason::MalformedObservation)?;
         let (stat, statm) = (File::from(stat), File::from(statm));
-        Ok(Self { stat, statm, machine, gpu, before: (0, spawned) })
+        Ok(Self { stat, statm, machine, gpu, before: (0, spawned), cpu_percent: 0.0 })
     }
 
-    /// Takes a sample: resident memory now, CPU since the last sample.
+    /// Takes a sample: resident memory now, CPU since the last reading, which is at least 100 ms
+    /// old.
     ///
     /// # Errors
     /// [`Reason::MalformedObservation`] when anything cannot be read.
@@ -56,15 +61,19 @@ impl Probe {
         let figures = ProcessFigures::parse(&read(&self.stat)?, &read(&self.statm)?)?;
         let now = Instant::now();
         let (ticks, then) = self.before;
-        let elapsed = u64::try_from(now.duration_since(then).as_millis())
-            .map_err(|_| Reason::MalformedObservation)?;
-        let cpu_percent = cpu_percent(self.machine.clock, ticks, figures.cpu_ticks, elapsed)
-            .ok_or(Reason::MalformedObservation)?;
-        self.before = (figures.cpu_ticks, now);
+        let elapsed = now.duration_since(then);
+        if elapsed >= CPU_READING_PAUSE {
+            let elapsed_ms =
+                u64::try_from(elapsed.as_millis()).map_err(|_| Reason::MalformedObservation)?;
+            self.cpu_percent =
+                cpu_percent(self.machine.clock, ticks, figures.cpu_ticks, elapsed_ms)
+                    .ok_or(Reason::MalformedObservation)?;
+            self.before = (figures.cpu_ticks, now);
+        }
         Ok(Observation {
             ram_bytes: figures.resident_pages.saturating_mul(self.machine.page_bytes),
             vram_bytes: self.gpu.used_bytes()?,
-            cpu_percent,
+            cpu_percent: self.cpu_percent,
         })
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::{Attended, Desk, Interrupt};
-use super::sampler::sample;
+use super::sampler::Sampler;
 use super::{Command, House, Job};
 use crate::child::{Child, Death, LaunchFiles};
 use crate::health::until_healthy;
@@ -275,21 +275,36 @@ async fn start_up(
             return StartEnd::Died(Death::JailRefused);
         }
         let gpu = Arc::clone(&house.gpu);
-        let sampler = match Probe::open(&house.monitor, pid, spawned, house.machine, gpu).await {
-            Ok(probe) => tokio::spawn(sample(probe, facts, generation, house.limits)),
-            Err(reason) => {
+        let mut sampler = Probe::open(&house.monitor, pid, spawned, house.machine, gpu)
+            .await
+            .map(|probe| Sampler::new(probe, facts, generation, house.limits))
+            .inspect_err(|reason| {
                 tracing::warn!(resources.reason = reason.as_str(), "runtime not observed");
-                tokio::spawn(pending())
-            }
-        };
-        let sampler = AbortOnDropHandle::new(sampler);
-        until_healthy(&house.monitor).await;
-        StartEnd::Healthy(sampler)
+            })
+            .ok();
+        tokio::select! {
+            () = until_healthy(&house.monitor) => {}
+            () = run(sampler.as_mut()) => {}
+        }
+        // What is published with `ready` is the loaded runtime's memory, not an earlier figure.
+        if let Some(sampler) = &mut sampler {
+            sampler.sample();
+        }
+        let sampling = tokio::spawn(async move { run(sampler.as_mut()).await });
+        StartEnd::Healthy(AbortOnDropHandle::new(sampling))
     };
     tokio::select! {
         biased;
         death = child.ended() => StartEnd::Died(death),
         healthy = timeout(START_LIMIT, healthy) => healthy.unwrap_or(StartEnd::TimedOut),
+    }
+}
+
+/// Samples without end; a runtime that cannot be observed stays unobserved.
+async fn run(sampler: Option<&mut Sampler>) {
+    match sampler {
+        Some(sampler) => sampler.run().await,
+        None => pending().await,
     }
 }
 

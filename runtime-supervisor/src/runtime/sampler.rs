@@ -8,22 +8,41 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::limits::SAMPLE_PAUSE;
 use crate::probe::Probe;
 
-/// Samples until it is aborted. Facts of another generation are left alone.
-pub(super) async fn sample(
-    mut probe: Probe,
+/// Publishes the figures of one runtime. Facts of another generation are left alone.
+pub(super) struct Sampler {
+    probe: Probe,
     facts: watch::Sender<v1::RuntimeFacts>,
     generation: u64,
     limits: Limits,
-) {
-    let mut ticks = interval(SAMPLE_PAUSE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut over = None;
-    loop {
-        ticks.tick().await;
-        let observed = probe.sample().ok();
-        over = say_what_changed(over, judge(&limits, observed.as_ref()).err());
-        facts.send_modify(|facts| {
-            if facts.generation == generation && facts.runtime_pid != 0 {
+    over: Option<Reason>,
+}
+
+impl Sampler {
+    pub(super) fn new(
+        probe: Probe,
+        facts: watch::Sender<v1::RuntimeFacts>,
+        generation: u64,
+        limits: Limits,
+    ) -> Self {
+        Self { probe, facts, generation, limits, over: None }
+    }
+
+    /// Samples until it is dropped.
+    pub(super) async fn run(&mut self) {
+        let mut ticks = interval(SAMPLE_PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.sample();
+        }
+    }
+
+    /// Samples and publishes now.
+    pub(super) fn sample(&mut self) {
+        let observed = self.probe.sample().ok();
+        self.over = say_what_changed(self.over, judge(&self.limits, observed.as_ref()).err());
+        self.facts.send_modify(|facts| {
+            if facts.generation == self.generation && facts.runtime_pid != 0 {
                 facts.resources =
                     Some(observed.map_or_else(v1::Resources::default, |observed| v1::Resources {
                         observed: true,
