@@ -53,5 +53,7 @@ where
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>, FrontdoorError> {
     Ok(tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(frontdoor_api::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("companion.frontdoor.v1.FrontdoorInspect")
+        .with_service_name("grpc.health.v1.Health"))
 }

@@ -70,4 +70,6 @@ fn reflection() -> Reflection<'static> {
     Reflection::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("companion.runtime.v1.RuntimeInspect")
+        .with_service_name("grpc.health.v1.Health")
 }

@@ -16,7 +16,7 @@ use crate::workspace::{Profile, Programs, Workspace};
 /// Longest a download, a start, or the answers of the model may take on a busy machine.
 const WORK_LIMIT: Duration = Duration::from_secs(1800);
 /// Two computing threads wait for each other at every step: beside other work on two cores they
-/// are twenty times slower than one, and alone not twice as fast.
+/// were measured five to twenty times slower than one, and alone they are not twice as fast.
 const ONE_THREAD: (&str, &str) = ("COMPANION_RUNTIME_THREADS", "1");
 /// What the chat step asks.
 const QUESTION: &str =
@@ -142,8 +142,7 @@ fn start(report: &mut Report, companion: &Companion<'_>, model: &str) -> Result<
     companion.events(&["start", model], WORK_LIMIT, |_| Ok(()))?;
     let status = companion.ask(&["status"])?;
     ensure!(status["available"] == true, "not available after the start: {status}");
-    let ram = megabytes(status["ram_bytes"].as_u64().unwrap_or(0));
-    report.done(step, &format!("available: true, {ram:.0} MB resident"));
+    report.done(step, &format!("available: true, at {}", word(&status["endpoint"])));
     report.event(&json!({ "event": "status", "status": status }));
     Ok(status)
 }

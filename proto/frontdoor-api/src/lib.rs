@@ -12,5 +12,4 @@ pub mod v1 {
 }
 
 /// The encoded `FileDescriptorSet`, for gRPC reflection and for tests that read the surface.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
