@@ -172,7 +172,7 @@ fn harden(headers: &mut HeaderMap) {
 
 fn error_body(reason: Reason) -> String {
     serde_json::json!({"error": {
-        "message": reason.message(),
+        "message": format!("{} ({})", reason.message(), reason.as_str()),
         "type": "companion_error",
         "code": reason.as_str(),
         "param": null,

@@ -45,7 +45,7 @@ pub(crate) fn cargo_deny(report: &mut Report, cache: &Cache) -> Result<()> {
 /// # Errors
 /// When it cannot be installed.
 pub(crate) fn cargo_nextest(report: &mut Report, cache: &Cache) -> Result<()> {
-    ensure(report, cache, NEXTEST, "once a machine, 3 to 5 minutes on two cores")
+    ensure(report, cache, NEXTEST, "once a machine, 3 to 6 minutes on two cores")
 }
 
 /// PATH with the cache's tools behind what the person has.
