@@ -67,6 +67,8 @@ pub enum Mischief {
     },
     /// A session bus on which nobody serves secrets.
     NoSecretService,
+    /// No account here, and a catalog that asks for none.
+    NoAccount,
 }
 
 /// A development stack, a session bus and a companion.
@@ -497,6 +499,11 @@ fn plan(mischief: Mischief, options: &mut StackOptions) {
         }
         Mischief::ExpiredCatalog => flaws.expired = true,
         Mischief::CatalogOnModelHost => options.files_on_gateway_host = true,
+        Mischief::NoAccount => {
+            let own = [("issuer", "".into()), ("catalog_needs_session", false.into())];
+            options.config.extend(own.map(|(key, value)| ("gateway".into(), key.into(), value)));
+            options.gateway.catalog_needs_session = false;
+        }
         _ => {}
     }
 }
@@ -530,7 +537,8 @@ fn act(mischief: Mischief, stack: &Stack) {
         | Mischief::ForeignCatalogKey
         | Mischief::ExpiredCatalog
         | Mischief::CatalogOnModelHost
-        | Mischief::NoSecretService => {}
+        | Mischief::NoSecretService
+        | Mischief::NoAccount => {}
     }
 }
 

@@ -1,7 +1,7 @@
 //! Custody of the session over its life: refresh rotation, reuse, sign-out (contract 6).
 
 use anyhow::Result;
-use promises::{Mischief, World};
+use promises::{MODEL_ID, Mischief, RUNTIME_ID, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expiring_session_is_refreshed_once_for_many_callers_and_the_token_rotates() -> Result<()>
@@ -60,6 +60,19 @@ async fn sign_out_revokes_and_clears_all_three_accounts() -> Result<()> {
     }
     assert_eq!(world.keychain_items("companion.loopbackToken").await?, 1);
     assert!(world.revocations_seen() >= 1);
+    Ok(())
+}
+
+/// Contract 12: with an empty issuer nobody signs in, and everything else works.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_account_a_catalog_that_asks_for_none_serves_all_the_same() -> Result<()> {
+    let world = World::start_with(Mischief::NoAccount).await?;
+    world.ctl_events(&["sign-in"]).await?.expect_refusal("account_not_configured");
+    for id in [RUNTIME_ID, MODEL_ID] {
+        world.ctl_events(&["pull", id]).await?.expect_success();
+    }
+    world.ctl_events(&["start", MODEL_ID]).await?.expect_success();
+    assert_eq!(world.status().await?["available"], true);
     Ok(())
 }
 
