@@ -4,6 +4,7 @@
 mod ctl;
 mod grpc;
 mod http;
+mod mischief;
 mod process;
 mod world;
 
@@ -11,7 +12,8 @@ pub use ctl::{Events, Ran};
 pub use devstack::{MODEL_ID, RUNTIME_ID};
 pub use grpc::answers_grpc_as;
 pub use http::{RawResponse, get, open_stream, post, raw_request};
+pub use mischief::Mischief;
 pub use process::{
     gone, inet_sockets_of, is_alive, kill, memory_of, sockets_in, tcp_listeners_of, threads_of,
 };
-pub use world::{Mischief, World};
+pub use world::World;
