@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Resource, getpgrp, getpid, getrlimit, getsid, umask};
+use rustix::process::{Resource, getpgrp, getpid, getrlimit, umask};
 
 /// Prints one fact a line, its name and its value with a tab between.
 pub(crate) fn print(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
@@ -21,7 +21,7 @@ pub(crate) fn print(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     say("descriptors", &open_descriptors());
     say("umask", &format!("{:03o}", umask(rustix::fs::Mode::empty()).bits()));
     say("leads its group", &(getpgrp() == getpid()).to_string());
-    say("leads its session", &(getsid(None)? == getpid()).to_string());
+    say("leads its session", &leads_its_session()?.to_string());
     say("signal at the parent's death", &format!("{:?}", parent_signal()?));
     say("dumpable", &format!("{:?}", rustix::process::dumpable_behavior()?));
     for (name, resource) in [("core", Resource::Core), ("data", Resource::Data)] {
@@ -81,6 +81,12 @@ fn outcome(result: io::Result<()>) -> String {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("{:?}", error.kind()),
     }
+}
+
+/// By nix: a session may be led from outside the PID namespace, which is then number 0 (getsid(2))
+/// and no `Pid` of rustix.
+fn leads_its_session() -> nix::Result<bool> {
+    Ok(nix::unistd::getsid(None)? == nix::unistd::getpid())
 }
 
 fn parent_signal() -> rustix::io::Result<Option<rustix::process::Signal>> {
