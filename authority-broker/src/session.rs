@@ -21,6 +21,7 @@ use crate::clock;
 use crate::https::Https;
 use crate::keychain::Keychain;
 use crate::limits::{KEYCHAIN, REVOCATION};
+use crate::random;
 use crate::token_endpoint::{self, Revocable, TokenFault};
 
 /// Custody of the session.
@@ -185,7 +186,9 @@ impl Sessions {
             Err(TokenFault::InvalidGrant) => RefreshOutcome::InvalidGrant,
             Err(_) => RefreshOutcome::Fault,
         };
-        match (after_refresh(outcome, changing.faults_in_a_row), answer) {
+        // Without randomness the longest wait.
+        let jitter = random::bytes().map_or(u16::MAX, u16::from_ne_bytes);
+        match (after_refresh(outcome, changing.faults_in_a_row, jitter), answer) {
             (RefreshEffect::Store, Ok(response)) => {
                 (changing.faults_in_a_row, changing.not_before) = (0, None);
                 let tokens = Tokens::of_refresh(response, meta, asked_at);
@@ -286,6 +289,7 @@ impl Sessions {
         .unwrap_or(false)
     }
 
+    /// The record first: what an interruption leaves is no session.
     async fn clear(&self) -> Result<(), Reason> {
         let mut first_fault = Ok(());
         for account in Account::OF_SESSION {
@@ -302,14 +306,17 @@ impl Sessions {
         Ok(())
     }
 
-    /// The refresh token first: whatever interrupts this, what is stored can be renewed.
+    /// The refresh token first: whatever interrupts this, what is stored can be renewed. The old
+    /// access token goes before the new record and the new one comes after it: at no moment does
+    /// a token stand beside another one's expiry.
     async fn store(&self, tokens: &Tokens) -> Result<(), Reason> {
         let record = tokens.meta.to_record()?;
         if let Some(refresh) = &tokens.refresh {
             self.keychain.set(Account::RefreshToken, refresh).await?;
         }
-        self.keychain.set(Account::AccessToken, &tokens.access).await?;
-        self.keychain.set(Account::SessionMeta, &record).await
+        self.keychain.delete(Account::AccessToken).await?;
+        self.keychain.set(Account::SessionMeta, &record).await?;
+        self.keychain.set(Account::AccessToken, &tokens.access).await
     }
 
     async fn held(&self) -> Result<Held, Reason> {
@@ -369,3 +376,7 @@ fn readable(answer: Result<Option<Secret>, Reason>) -> Result<Entry, Reason> {
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "interruption_tests.rs"]
+mod interruption_tests;

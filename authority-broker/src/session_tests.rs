@@ -13,7 +13,7 @@ use crate::keychain::memory::MemoryStore;
 use crate::testing::{Gateway, json};
 
 /// A keychain with a session of this gateway that ends in `seconds`.
-fn signed_in(gateway: &Gateway, seconds: u64) -> (MemoryStore, Arc<Sessions>) {
+pub(super) fn signed_in(gateway: &Gateway, seconds: u64) -> (MemoryStore, Arc<Sessions>) {
     let store = MemoryStore::default();
     let meta = SessionMeta {
         issuer: gateway.issuer(),
@@ -39,7 +39,7 @@ fn renewed() -> Response<Vec<u8>> {
     )
 }
 
-fn text(token: Result<authority_core::Secret, Reason>) -> Result<String, Reason> {
+pub(super) fn text(token: Result<authority_core::Secret, Reason>) -> Result<String, Reason> {
     token.map(|token| token.expose_text().unwrap().to_owned())
 }
 
@@ -62,7 +62,7 @@ async fn many_callers_refresh_once_and_the_rotated_token_is_stored_first() {
     let all = futures_util::future::join_all((0..16).map(|_| sessions.access_token())).await;
     assert!(all.into_iter().all(|token| text(token).as_deref() == Ok("a2")));
     assert_eq!(gateway.requests(), 1);
-    let order = [Account::RefreshToken, Account::AccessToken, Account::SessionMeta];
+    let order = [Account::RefreshToken, Account::SessionMeta, Account::AccessToken];
     assert_eq!(store.writes(), order);
     assert_eq!(store.text(Account::RefreshToken).as_deref(), Some("r2"));
     assert_eq!(sessions.overview().await.unwrap().standing, Standing::Valid);

@@ -123,12 +123,14 @@ pub(crate) async fn revoke(
 fn tokens(answer: Result<Answer, HttpsError>) -> Result<TokenResponse, TokenFault> {
     match answer {
         Ok(answer) if answer.status == StatusCode::OK => {
-            token_response::judge(&answer.body).map_err(|_| TokenFault::Malformed)
+            token_response::judge(json_of(&answer)).map_err(|_| TokenFault::Malformed)
         }
-        Ok(answer) => match token_response::judge_refusal(answer.status.as_u16(), &answer.body) {
-            Refused::InvalidGrant => Err(TokenFault::InvalidGrant),
-            Refused::Fault(error) => Err(TokenFault::Refused(error)),
-        },
+        Ok(answer) => {
+            match token_response::judge_refusal(answer.status.as_u16(), json_of(&answer)) {
+                Refused::InvalidGrant => Err(TokenFault::InvalidGrant),
+                Refused::Fault(error) => Err(TokenFault::Refused(error)),
+            }
+        }
         Err(HttpsError::TooLarge) => Err(TokenFault::Malformed),
         Err(
             HttpsError::NotHttps
@@ -137,6 +139,12 @@ fn tokens(answer: Result<Answer, HttpsError>) -> Result<TokenResponse, TokenFaul
             | HttpsError::Timeout,
         ) => Err(TokenFault::Unreachable),
     }
+}
+
+/// What says that it is JSON (RFC 6749 section 5): the page of a portal in between is nobody's
+/// judgement of a grant, whatever its text.
+fn json_of(answer: &Answer) -> &[u8] {
+    if answer.is_json { &answer.body } else { b"" }
 }
 
 /// The HTTP function that keeps the answer to itself.

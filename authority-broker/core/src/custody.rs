@@ -20,7 +20,7 @@ impl Account {
     pub const ALL: [Self; 4] =
         [Self::AccessToken, Self::RefreshToken, Self::SessionMeta, Self::LoopbackToken];
     /// The three that make a session and that a sign-out clears.
-    pub const OF_SESSION: [Self; 3] = [Self::AccessToken, Self::RefreshToken, Self::SessionMeta];
+    pub const OF_SESSION: [Self; 3] = [Self::SessionMeta, Self::AccessToken, Self::RefreshToken];
 
     /// The account's name in the keychain.
     #[must_use]

@@ -141,14 +141,19 @@ pub enum RefreshEffect {
 }
 
 /// The effect of a refresh after `earlier_faults` faults in a row: only `invalid_grant` clears.
+///
+/// `jitter` is random: it spreads the wait over the upper half of its backoff, so that the
+/// clients of a gateway that was down do not all come back in the same moment.
 #[must_use]
-pub fn after_refresh(outcome: RefreshOutcome, earlier_faults: u32) -> RefreshEffect {
+pub fn after_refresh(outcome: RefreshOutcome, earlier_faults: u32, jitter: u16) -> RefreshEffect {
     match outcome {
         RefreshOutcome::Renewed => RefreshEffect::Store,
         RefreshOutcome::InvalidGrant => RefreshEffect::Clear,
         RefreshOutcome::Fault => {
             let doubled = FIRST_BACKOFF_MS.saturating_mul(1 << earlier_faults.min(16));
-            RefreshEffect::KeepAndWait { milliseconds: doubled.min(MAX_BACKOFF_MS) }
+            let half = doubled.min(MAX_BACKOFF_MS) / 2;
+            let spread = half * u64::from(jitter) / u64::from(u16::MAX);
+            RefreshEffect::KeepAndWait { milliseconds: half + spread }
         }
     }
 }
@@ -244,14 +249,45 @@ mod tests {
 
     #[test]
     fn only_invalid_grant_clears() {
-        assert_eq!(after_refresh(RefreshOutcome::Renewed, 3), RefreshEffect::Store);
-        assert_eq!(after_refresh(RefreshOutcome::InvalidGrant, 0), RefreshEffect::Clear);
-        let waits = [0, 1, 5, 6, 40].map(|faults| after_refresh(RefreshOutcome::Fault, faults));
+        assert_eq!(after_refresh(RefreshOutcome::Renewed, 3, 7), RefreshEffect::Store);
+        assert_eq!(after_refresh(RefreshOutcome::InvalidGrant, 0, 7), RefreshEffect::Clear);
+        let waits =
+            [0, 1, 5, 6, 40].map(|faults| after_refresh(RefreshOutcome::Fault, faults, u16::MAX));
         assert_eq!(
             waits,
             [1_000, 2_000, 32_000, 60_000, 60_000]
                 .map(|milliseconds| RefreshEffect::KeepAndWait { milliseconds })
         );
+    }
+
+    #[test]
+    fn the_wait_is_spread_over_the_upper_half_of_its_backoff() {
+        let waits = [0, u16::MAX / 2, u16::MAX]
+            .map(|jitter| after_refresh(RefreshOutcome::Fault, 6, jitter));
+        assert_eq!(
+            waits,
+            [30_000, 44_999, 60_000]
+                .map(|milliseconds| RefreshEffect::KeepAndWait { milliseconds })
+        );
+    }
+
+    /// The wall clock decides over the expiry: set forward it asks for a renewal early, set back
+    /// it leaves the judgement to the server, and neither makes an unusable session usable.
+    #[test]
+    fn a_clock_that_jumps_either_way_only_moves_between_valid_and_refresh() {
+        let held = facts(MetaFact::Known { expires_at: 1_800_000_000 }, true, true);
+        for (now, expected) in [
+            (1_799_999_000, Standing::Valid),
+            (1_899_999_000, Standing::Refresh),
+            (0, Standing::Valid),
+            (u64::MAX, Standing::Refresh),
+        ] {
+            assert_eq!(standing(held, now), expected, "{now}");
+        }
+        let spent = facts(MetaFact::Known { expires_at: 1_800_000_000 }, false, false);
+        for now in [0, 1_799_999_000, u64::MAX] {
+            assert_eq!(standing(spent, now), Standing::Reauth, "{now}");
+        }
     }
 
     proptest! {

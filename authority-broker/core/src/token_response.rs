@@ -1,5 +1,6 @@
 //! What the token endpoint may answer (RFC 6749 section 5; contract 6).
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
@@ -32,19 +33,21 @@ struct UntrustedResponse {
     scope: Option<String>,
     #[serde(default, deserialize_with = "wiped_option")]
     id_token: Option<Zeroizing<String>>,
+    error: Option<IgnoredAny>,
 }
 
 /// Judges the body of a successful answer.
 ///
 /// # Errors
 /// `invalid_token_response` when it is not JSON of the right types, names a member twice, has
-/// another `token_type` than bearer, a token outside 1 to 8192 visible ASCII characters, or an
-/// `expires_in` that is absent, zero or beyond ten years.
+/// another `token_type` than bearer, a token outside 1 to 8192 visible ASCII characters, an
+/// `expires_in` that is absent, zero or beyond ten years, or an `error` beside the tokens.
 pub fn judge(body: &[u8]) -> Result<TokenResponse, Reason> {
     let untrusted: UntrustedResponse =
         serde_json::from_slice(body).map_err(|_| Reason::InvalidTokenResponse)?;
     let lasts = (1..=MAX_EXPIRES_IN_S).contains(&untrusted.expires_in);
-    if !untrusted.token_type.eq_ignore_ascii_case("bearer") || !lasts {
+    let bearer = untrusted.token_type.eq_ignore_ascii_case("bearer");
+    if !bearer || !lasts || untrusted.error.is_some() {
         return Err(Reason::InvalidTokenResponse);
     }
     Ok(TokenResponse {

@@ -17,6 +17,7 @@ struct State {
     secrets: HashMap<Account, Secret>,
     refusal: Option<Reason>,
     writes: Vec<Account>,
+    changes_left: Option<usize>,
 }
 
 impl MemoryStore {
@@ -28,6 +29,12 @@ impl MemoryStore {
     /// From now on every call is refused so; `None`: answers again.
     pub(crate) fn refuse(&self, refusal: Option<Reason>) {
         self.state().refusal = refusal;
+    }
+
+    /// After so many more changes nothing is changed any more: whoever made them was killed.
+    /// `None`: changes are made again.
+    pub(crate) fn die_after(&self, changes: Option<usize>) {
+        self.state().changes_left = changes;
     }
 
     /// The accounts that were written, in their order.
@@ -57,7 +64,7 @@ impl MemoryStore {
     }
 
     pub(super) fn set(&self, account: Account, secret: &Secret) -> Result<(), Reason> {
-        self.ready()?;
+        self.change()?;
         let mut state = self.state();
         state.writes.push(account);
         state.secrets.insert(account, secret.duplicate());
@@ -65,9 +72,21 @@ impl MemoryStore {
     }
 
     pub(super) fn delete(&self, account: Account) -> Result<(), Reason> {
-        self.ready()?;
+        self.change()?;
         self.state().secrets.remove(&account);
         Ok(())
+    }
+
+    fn change(&self) -> Result<(), Reason> {
+        self.ready()?;
+        match &mut self.state().changes_left {
+            Some(0) => Err(Reason::KeychainUnavailable),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
