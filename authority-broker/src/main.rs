@@ -26,6 +26,8 @@ mod testing;
 mod testing_bus;
 mod tls;
 mod token_endpoint;
+#[cfg(test)]
+mod token_fire_tests;
 mod wanted;
 mod work;
 

@@ -21,6 +21,7 @@ use super::SignIns;
 use crate::keychain::memory::MemoryStore;
 use crate::session::Sessions;
 use crate::testing::{Gateway, TestConnections, json, metadata, not_found};
+use crate::token_fire_tests::{Answer, WRONG_ANSWERS};
 
 type TokenAnswer = Arc<dyn Fn(&HashMap<String, String>) -> Response<Vec<u8>> + Send + Sync>;
 
@@ -216,20 +217,12 @@ async fn an_absent_iss_passes_only_where_it_is_configured_so() {
 
 #[tokio::test]
 async fn a_token_endpoint_that_fails_leaves_nothing_behind() {
-    type Answer = fn() -> Response<Vec<u8>>;
-    let cases: [(Answer, &str); 4] = [
-        (|| json(500, &json!({})), "token_exchange_failed"),
-        (|| json(400, &json!({"error": "invalid_grant"})), "token_exchange_failed"),
-        (|| Response::new(b"<html>".to_vec()), "invalid_token_response"),
-        (
-            || json(200, &json!({"token_type": "mac", "access_token": "a", "expires_in": 1})),
-            "invalid_token_response",
-        ),
-    ];
-    for (answer, reason) in cases {
+    let refused: Answer = || json(400, &json!({"error": "invalid_grant"}));
+    let spent = ("a spent code", refused, Reason::TokenExchangeFailed);
+    for (case, answer, reason) in WRONG_ANSWERS.into_iter().chain([spent]) {
         let stand = stand_with(Arc::new(move |_| answer()), |_| {});
-        assert_eq!(stand.answered(right(&stand)).await, Err(reason.to_owned()));
-        assert!(stand.is_empty(), "{reason}");
+        assert_eq!(stand.answered(right(&stand)).await, Err(reason.to_string()), "{case}");
+        assert!(stand.is_empty(), "{case}");
     }
 }
 
