@@ -14,7 +14,7 @@ pub(crate) const HTTPS_CONNECT: Duration = Duration::from_secs(15);
 pub(crate) const FIRST_FILE_BYTES: u64 = 1024 * 1024;
 /// How long one sign-in attempt may take (contract 6).
 pub(crate) const SIGN_IN: Duration = Duration::from_secs(180);
-/// Connections at the redirect listener at one time: a page that opens more only slows itself.
+/// Connections at the redirect listener at one time; beyond it the oldest gives way.
 pub(crate) const REDIRECT_CONNECTIONS: usize = 32;
 /// How long a browser may take to send its request head to the redirect listener.
 pub(crate) const REDIRECT_HEAD: Duration = Duration::from_secs(10);

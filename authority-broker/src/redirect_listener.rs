@@ -1,6 +1,7 @@
 //! The listener that takes one answer of one sign-in attempt, and is gone (RFC 8252 section 7.3;
 //! contract 6).
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,8 +19,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -53,27 +54,28 @@ impl RedirectListener {
     }
 
     /// Waits for the one GET on exactly the callback path and returns its query. Everything else
-    /// is answered 404 and leaves the attempt alone. The port is closed before this returns; the
-    /// page may still be on its way to the browser.
+    /// is answered 404 and leaves the attempt alone. Where there are too many connections the
+    /// oldest gives way: a browser asks at once, so those who only hold one open lose it. The
+    /// port is closed before this returns; the page may still be on its way to the browser.
     pub(crate) async fn one_answer(self) -> Result<Query, Reason> {
         let (sender, mut answer) = oneshot::channel();
         let waiting = Arc::new(Waiting { uri: self.uri, answer: Mutex::new(Some(sender)) });
-        let places = Arc::new(Semaphore::new(REDIRECT_CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
         let query = loop {
             tokio::select! {
+                biased;
                 query = &mut answer => break query.map_err(|_| Reason::Internal)?,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = self.listener.accept() => {
                     // A failed accept is the peer's doing, or passes.
                     let Ok((stream, _)) = accepted else { tokio::task::yield_now().await; continue };
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                    let waiting = Arc::clone(&waiting);
-                    connections.spawn(async move {
-                        serve(stream, waiting).await;
-                        drop(place);
-                    });
+                    oldest_first.retain(|connection| !connection.is_finished());
+                    if oldest_first.len() >= REDIRECT_CONNECTIONS {
+                        oldest_first.pop_front().inspect(AbortHandle::abort);
+                    }
+                    oldest_first.push_back(connections.spawn(serve(stream, Arc::clone(&waiting))));
                 }
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
         };
         drop(self.listener);
@@ -146,79 +148,5 @@ fn page(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use authority_core::redirect::callback_path;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    use super::RedirectListener;
-    use crate::testing::TestConnections;
-
-    async fn ask(authority: &str, request: &str) -> String {
-        let mut stream = TcpStream::connect(authority).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await.unwrap();
-        response
-    }
-
-    async fn bound() -> (RedirectListener, String, String) {
-        let path = callback_path(Some([5; 16]));
-        let connections = TestConnections::nowhere();
-        let listener = RedirectListener::open(&connections, &path).await.unwrap();
-        let authority = listener.uri().authority().to_owned();
-        (listener, authority, path)
-    }
-
-    #[tokio::test]
-    async fn other_paths_methods_and_hosts_get_404_and_leave_the_attempt_alone() {
-        let (listener, authority, path) = bound().await;
-        let port = authority.rsplit(':').next().unwrap().to_owned();
-        let waiting = tokio::spawn(listener.one_answer());
-        for request in [
-            format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("GET /favicon.ico HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("GET {path}/x?state=a HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("GET /callback?state=a HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("POST {path}?state=a HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("HEAD {path}?state=a HTTP/1.1\r\nHost: {authority}\r\n\r\n"),
-            format!("GET {path}?state=a HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"),
-            format!("GET {path}?state=a HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
-        ] {
-            let response = ask(&authority, &request).await;
-            assert!(response.starts_with("HTTP/1.1 404"), "{request}{response}");
-        }
-        let garbage = ask(&authority, "not http\r\n\r\n").await;
-        assert!(garbage.starts_with("HTTP/1.1 400"), "{garbage}");
-
-        let right = format!(
-            "GET {path}?code=canary&state=s HTTP/1.1\r\nHost: {authority}\r\n\
-             Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n\r\n"
-        );
-        let response = ask(&authority, &right).await;
-        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
-        assert!(response.contains("referrer-policy: no-referrer"), "{response}");
-        assert!(response.contains("cache-control: no-store"), "{response}");
-        assert!(!response.contains("canary"), "{response}");
-        assert_eq!(waiting.await.unwrap().unwrap().as_str(), "code=canary&state=s");
-    }
-
-    #[tokio::test]
-    async fn the_port_is_closed_after_one_answer() {
-        let (listener, authority, path) = bound().await;
-        let waiting = tokio::spawn(listener.one_answer());
-        let right = format!("GET {path}?a=1 HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-        ask(&authority, &right).await;
-        waiting.await.unwrap().unwrap();
-        assert!(TcpStream::connect(&authority).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn dropping_the_wait_closes_the_port() {
-        let (listener, authority, _) = bound().await;
-        let waiting = tokio::spawn(listener.one_answer());
-        waiting.abort();
-        let _ = waiting.await;
-        assert!(TcpStream::connect(&authority).await.is_err());
-    }
-}
+#[path = "redirect_listener_tests.rs"]
+mod tests;

@@ -334,3 +334,36 @@ async fn a_configured_client_registers_nothing() {
     assert_eq!((request.client_id.as_str(), request.redirect_uri.path()), ("static", "/callback"));
     assert!(!stand.asked.lock().unwrap().iter().any(|path| path == "/register"));
 }
+
+/// Attempts that are cancelled, answered wrongly and answered rightly, one after another.
+#[tokio::test]
+async fn a_thousand_attempts_leave_no_descriptor_open() {
+    let stand = stand();
+    let answer = right(&stand);
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut after_the_first = None;
+    for round in 0..1000 {
+        match round % 3 {
+            0 => {
+                let mut stream = stand.attempt();
+                Request1::of(&mut stream).await;
+            }
+            1 => {
+                let refused = stand.answered(|_| "code=c&state=wrong".to_owned()).await;
+                assert_eq!(refused, Err("state_mismatch".to_owned()));
+            }
+            _ => assert_eq!(stand.answered(&answer).await, Ok(())),
+        }
+        if round == 2 {
+            after_the_first = Some(descriptors());
+        }
+    }
+    // What the last attempts closed may still be on its way out of the runtime.
+    let bound = after_the_first.unwrap() + 16;
+    let settled = async {
+        while descriptors() > bound {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), settled).await.unwrap();
+}

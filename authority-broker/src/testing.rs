@@ -61,7 +61,8 @@ impl TestConnections {
     }
 }
 
-fn listener() -> std::io::Result<TcpListener> {
+/// A listener on a free port of loopback.
+pub(crate) fn listener() -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
     socket.listen(64)

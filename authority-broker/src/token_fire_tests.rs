@@ -16,7 +16,7 @@ use rustls::ServerConfig;
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -26,7 +26,7 @@ use crate::clock;
 use crate::https::Https;
 use crate::keychain::memory::MemoryStore;
 use crate::session::Sessions;
-use crate::testing::{Gateway, TestConnections, json as json_answer};
+use crate::testing::{Gateway, TestConnections, json as json_answer, listener};
 use crate::tls::client_config;
 
 pub(crate) type Answer = fn() -> Response<Vec<u8>>;
@@ -185,11 +185,11 @@ struct Raw {
 }
 
 impl Raw {
-    async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    fn start<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = listener().unwrap();
         let port = listener.local_addr().unwrap().port();
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -244,7 +244,7 @@ fn acceptor(
 }
 
 /// Serves each connection over TLS, once its request has come.
-async fn over_tls<F>(
+fn over_tls<F>(
     tls: TlsAcceptor,
     answer: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + Sync + 'static,
 ) -> Raw
@@ -264,7 +264,6 @@ where
             answer(stream).await;
         }
     })
-    .await
 }
 
 async fn says(mut stream: TlsStream<TcpStream>, bytes: Vec<u8>) {
@@ -298,10 +297,10 @@ async fn a_certificate_with_any_fault_ends_the_refresh_before_the_token_is_sent(
         ("self-signed", acceptor(NAME, |_| {}, |params, key| params.self_signed(key).unwrap())),
     ];
     for (case, tls) in cases {
-        let server = over_tls(tls, |_| async { panic!("the token was sent") }).await;
+        let server = over_tls(tls, |_| async { panic!("the token was sent") });
         is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
     }
-    let right = over_tls(authority.leaf(NAME, |_| {}), |stream| says(stream, whole_answer())).await;
+    let right = over_tls(authority.leaf(NAME, |_| {}), |stream| says(stream, whole_answer()));
     let (_, sessions) = due(right.port, authority.https());
     assert!(sessions.access_token().await.is_ok(), "nothing else was wrong");
 }
@@ -329,8 +328,7 @@ async fn tls_1_1_and_what_is_no_tls_are_refused_before_the_token_is_sent() {
                 let _ = stream.shutdown().await;
                 let _ = stream.read_to_end(&mut rest).await;
             }
-        })
-        .await;
+        });
         let authority = Authority::new();
         is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
     }
@@ -351,7 +349,7 @@ async fn an_answer_that_breaks_off_or_is_no_http_is_refused() {
     ] {
         let bytes = bytes.into_bytes();
         let tls = authority.leaf("gateway.localhost", |_| {});
-        let server = over_tls(tls, move |stream| says(stream, bytes.clone())).await;
+        let server = over_tls(tls, move |stream| says(stream, bytes.clone()));
         is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
     }
 }
@@ -372,8 +370,7 @@ async fn an_answer_that_drips_is_given_up_after_30_seconds() {
                 }
             }
         }
-    })
-    .await;
+    });
     let session = due(server.port, authority.https());
     let refused = tokio::spawn(is_refused_and_unchanged(session, FAILED, "a drip"));
     came.notified().await;
@@ -387,7 +384,7 @@ async fn an_answer_that_drips_is_given_up_after_30_seconds() {
 /// No network at all: the port is closed.
 #[tokio::test]
 async fn without_a_network_the_session_is_kept() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let listener = listener().unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     is_refused_and_unchanged(due(port, Authority::new().https()), FAILED, "no network").await;
