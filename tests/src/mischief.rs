@@ -43,6 +43,10 @@ pub enum Mischief {
     TokenEndpointFault,
     /// The token endpoint answers 200 with no JSON.
     TokenEndpointGarbage,
+    /// The token endpoint takes requests and never answers.
+    TokenEndpointStall,
+    /// The token endpoint rotates what it is asked to, and never answers.
+    TokenEndpointServesThenStalls,
     /// Access tokens live so long.
     AccessTokenLifetime {
         /// Seconds.
@@ -94,6 +98,10 @@ pub(crate) fn act(mischief: Mischief, stack: &Stack) {
         Mischief::AccessDenied => gateway(|it| it.authorize = AuthorizeFault::AccessDenied),
         Mischief::TokenEndpointFault => gateway(|it| it.token = TokenFault::ServerError),
         Mischief::TokenEndpointGarbage => gateway(|it| it.token = TokenFault::Garbage),
+        Mischief::TokenEndpointStall => gateway(|it| it.token = TokenFault::Stall),
+        Mischief::TokenEndpointServesThenStalls => {
+            gateway(|it| it.token = TokenFault::ServeThenStall);
+        }
         Mischief::AccessTokenLifetime { seconds } => {
             stack.gateway.switch(|it| it.expires_in = seconds);
         }

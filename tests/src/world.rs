@@ -119,9 +119,10 @@ impl World {
         act(mischief, &self.stack);
     }
 
-    /// Nothing is wrong any more at the model host.
+    /// Nothing is wrong any more at the model host, nor at the token endpoint.
     pub fn behave(&self) {
         self.stack.model_host.behave();
+        self.stack.gateway.switch(|it| it.token = devstack::gateway::TokenFault::None);
     }
 
     /// A directory for the test's own files.
@@ -388,6 +389,18 @@ impl World {
     /// When the Secret Service refuses.
     pub async fn unlock_keychain(&self) -> Result<()> {
         self.bus.unlock().await
+    }
+
+    /// Resolves once the gateway has seen what the condition asks for.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn gateway_until(
+        &self,
+        condition: impl FnMut(&devstack::gateway::GatewayCounts) -> bool,
+    ) -> Result<()> {
+        let seen = self.stack.gateway.until(condition);
+        tokio::time::timeout(STATE_LIMIT, seen).await.context("not seen in time")?
     }
 
     /// Refreshes the gateway has granted.

@@ -139,4 +139,6 @@ pub enum TokenFault {
     Redirect,
     /// Never answers.
     Stall,
+    /// Does what it is asked, a rotation for good, and never answers.
+    ServeThenStall,
 }

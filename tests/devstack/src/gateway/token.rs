@@ -28,6 +28,10 @@ pub(super) async fn token(
     let switches = shared.switches();
     match switches.token {
         TokenFault::None => {}
+        TokenFault::ServeThenStall => {
+            let _ = form(&headers, &body).and_then(|fields| grant(&shared, &fields));
+            return std::future::pending().await;
+        }
         fault => return misbehave(&shared, fault).await,
     }
     match form(&headers, &body).and_then(|fields| grant(&shared, &fields)) {
@@ -148,7 +152,7 @@ async fn misbehave(shared: &Shared, fault: TokenFault) -> Response {
             let location = format!("{}/elsewhere", shared.issuer);
             (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
         }
-        TokenFault::Stall => std::future::pending().await,
+        TokenFault::Stall | TokenFault::ServeThenStall => std::future::pending().await,
     }
 }
 
