@@ -108,6 +108,15 @@ environment, NO_PROXY is printed too, so that the key does not travel to it.")]
     Lane(lane::LaneArgs),
     /// Show the runtime's output
     Logs(logs::LogsArgs),
+    /// Check this computer and this installation, and name what mends each fault
+    #[command(after_help = "\
+Examples:
+  companionctl doctor
+  companionctl doctor --json | jq '.checks[] | select(.state != \"ok\")'
+
+Works whether the companion runs or not. Exit code 0 when nothing fails, 1 otherwise; a warning is
+no failure.")]
+    Doctor(Bare),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -131,6 +140,7 @@ impl Command {
             | Self::Env(_)
             | Self::Exec(_)
             | Self::Lane(_)
+            | Self::Doctor(_)
             | Self::Completions(_) => FailureShape::Object,
         }
     }

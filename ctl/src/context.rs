@@ -88,6 +88,10 @@ impl Context {
         Ok(Self { dirs, settings })
     }
 
+    pub(crate) fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -37,18 +37,26 @@ fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     if let Command::Completions(args) = &cli.command {
         return commands::completions::run(args, out);
     }
-    let context = Context::load(&cli.global)?;
+    let context = Context::load(&cli.global);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|_| Refusal::new("internal"))?;
-    let outcome = runtime.block_on(dispatch(cli.command, &context, out));
+    let outcome = runtime.block_on(dispatch(cli.command, context, out));
     // A browser launcher or a read of the terminal may still hold a thread: do not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-async fn dispatch(command: Command, context: &Context, out: &Output) -> Result<ExitCode, Failure> {
+async fn dispatch(
+    command: Command,
+    context: Result<Context, Refusal>,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    if let Command::Doctor(_) = command {
+        return commands::doctor::run(context.as_ref(), out).await;
+    }
+    let context = &context?;
     match command {
         Command::Status(_) => commands::status::run(context, out).await,
         Command::SignIn(args) => commands::sign_in::run(&args, context, out).await,
@@ -65,6 +73,7 @@ async fn dispatch(command: Command, context: &Context, out: &Output) -> Result<E
         Command::Enrich(args) => commands::enrich::run(&args, context, out).await,
         Command::Lane(args) => commands::lane::run(&args, context, out).await,
         Command::Logs(args) => commands::logs::run(&args, context, out).await,
+        Command::Doctor(_) => commands::doctor::run(Ok(context), out).await,
         Command::Completions(args) => commands::completions::run(&args, out),
     }
 }

@@ -99,19 +99,29 @@ impl Refusal {
 
     /// What happened, what to do next, and the reason code in parentheses at the end.
     pub(crate) fn message(&self) -> String {
-        let words = reasons::words(&self.reason);
-        let mut text = words.what.to_owned();
+        let mut text = self.what();
+        if !self.next().is_empty() {
+            text.push(' ');
+            text.push_str(self.next());
+        }
+        format!("{text} ({})", self.reason)
+    }
+
+    /// What happened, with the detail.
+    pub(crate) fn what(&self) -> String {
+        let mut text = reasons::words(&self.reason).what.to_owned();
         if let Some(detail) = &self.detail {
             text = format!("{}: {detail}.", text.trim_end_matches('.'));
             if text.ends_with("..") {
                 text.pop();
             }
         }
-        if !words.next.is_empty() {
-            text.push(' ');
-            text.push_str(words.next);
-        }
-        format!("{text} ({})", self.reason)
+        text
+    }
+
+    /// What to do next; empty when there is nothing to do.
+    pub(crate) fn next(&self) -> &'static str {
+        reasons::words(&self.reason).next
     }
 }
 

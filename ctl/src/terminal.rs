@@ -54,6 +54,11 @@ impl Style {
         Self { colours: std::io::stderr().is_terminal() && wanted() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn without_colours() -> Self {
+        Self { colours: false }
+    }
+
     pub(crate) fn paint(self, paint: Paint, text: &str) -> String {
         if !self.colours {
             return text.to_owned();

@@ -470,3 +470,41 @@ fn completions_need_no_companion() {
     assert_eq!(ran.code(), 0);
     assert!(ran.stdout().contains("companionctl"));
 }
+
+#[test]
+fn doctor_finds_the_stopped_companion_and_names_what_starts_it() {
+    let ran = nobody().ctl(&["doctor", "--json"]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    let said = ran.json();
+    assert_eq!(said["healthy"], false);
+    let companion = finding(&said, "companion");
+    assert_eq!(companion["state"], "fail");
+    assert_eq!(companion["reason"], "companion_not_running");
+    assert!(companion["mend"].as_str().expect("mend").contains("companion up"));
+    let unasked = ["keychain", "catalog", "endpoint"];
+    let checks = said["checks"].as_array().expect("checks");
+    assert!(checks.iter().all(|one| !unasked.iter().any(|name| one["check"] == *name)));
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_with_processes_that_answer() {
+    let ran = StandIn::up(Scene::default()).ctl(&["doctor", "--json"]);
+    let said = ran.json();
+    for check in ["companion", "keychain", "session", "model", "configuration", "leftovers"] {
+        assert_eq!(finding(&said, check)["state"], "ok", "{check}: {said}");
+    }
+}
+
+#[test]
+fn doctor_reports_a_refused_configuration_instead_of_stopping_at_it() {
+    let nobody = nobody();
+    let ran = nobody.ctl(&["--config", "/nonexistent/companion.toml", "doctor"]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.stdout().contains("fail  configuration"), "{ran:?}");
+    assert!(ran.stdout().contains("kernel"), "{ran:?}");
+}
+
+fn finding(said: &Value, check: &str) -> Value {
+    let checks = said["checks"].as_array().expect("checks");
+    checks.iter().find(|one| one["check"] == check).cloned().unwrap_or_default()
+}

@@ -19,7 +19,7 @@ runtime-supervisor: runtime-core runtime-api monitor-api peer-socket confine com
 runtime-jail: confine
 frontdoor: frontdoor-core frontdoor-api runtime-api monitor-api peer-socket confine companion-settings
 companion-launcher: confine monitor-api peer-socket companion-settings
-companionctl: authority-api runtime-api frontdoor-api peer-socket companion-settings
+companionctl: authority-api runtime-api frontdoor-api peer-socket confine companion-settings
 authority-core:
 runtime-core:
 frontdoor-core:

@@ -46,16 +46,22 @@ struct Pids {
 
 /// What each process said, or that it said nothing.
 #[derive(Debug, Default)]
-struct Heard {
-    frontdoor: Option<FrontdoorStatus>,
-    supervisor: Option<RuntimeFacts>,
-    broker: Option<Session>,
+pub(super) struct Heard {
+    pub(super) frontdoor: Option<FrontdoorStatus>,
+    pub(super) supervisor: Option<RuntimeFacts>,
+    pub(super) broker: Option<Session>,
+}
+
+impl Heard {
+    /// Whether any of them said something.
+    pub(super) fn is_anybody(&self) -> bool {
+        self.frontdoor.is_some() || self.supervisor.is_some() || self.broker.is_some()
+    }
 }
 
 pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Failure> {
     let heard = hear(context).await;
-    let nobody = heard.frontdoor.is_none() && heard.supervisor.is_none() && heard.broker.is_none();
-    if nobody && !context.is_running().await {
+    if !heard.is_anybody() && !context.is_running().await {
         let mut report = Report::join(heard);
         report.missing = vec!["companion_not_running".to_owned()];
         out.object(&report)?;
@@ -72,7 +78,8 @@ pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
-async fn hear(context: &Context) -> Heard {
+/// Asks all three at once.
+pub(super) async fn hear(context: &Context) -> Heard {
     let (mut frontdoor, mut supervisor, mut broker) =
         (context.frontdoor(), context.supervisor(), context.broker());
     let frontdoor_call = frontdoor.get_status(frontdoor_api::v1::GetStatusRequest {});

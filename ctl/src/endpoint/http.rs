@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -13,13 +13,15 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::access::Access;
+use super::access::{Access, Endpoint};
 use crate::refusal::Refusal;
 
 /// Longest wait for a connection on this machine.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest wait for the head of an answer: the queue's own limit and a long prompt.
 const HEAD: Duration = Duration::from_secs(600);
+/// Longest wait for what the guard answers by itself.
+const GUARD: Duration = Duration::from_secs(10);
 /// Longest silence within an answer.
 const IDLE: Duration = Duration::from_secs(120);
 /// Largest refusal, in bytes.
@@ -50,7 +52,7 @@ impl Http {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Answer, Refusal> {
         let body = serde_json::to_vec(body).map_err(|_| Refusal::new("internal"))?;
         let request = self.request(path, body)?;
-        let answer = self.send(request).await?;
+        let answer = send(self.access.endpoint, request).await?;
         if answer.response.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
     }
 
@@ -69,28 +71,45 @@ impl Http {
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| Refusal::new("internal"))
     }
+}
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Refusal> {
-        let unreachable = || Refusal::new("endpoint_unreachable");
-        let dial = TcpStream::connect(self.access.endpoint.address());
-        let stream = tokio::time::timeout(CONNECT, dial)
-            .await
-            .map_err(|_| unreachable())?
-            .map_err(|_| unreachable())?;
-        // Small requests go out at once; without this they only go out a little later.
-        let _best_effort = stream.set_nodelay(true);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| unreachable())?;
-        let mut tasks = JoinSet::new();
-        // Its failure shows at the request or the body that it carries.
-        tasks.spawn(async move { drop(connection.await) });
-        let response = tokio::time::timeout(HEAD, sender.send_request(request))
-            .await
-            .map_err(|_| Refusal::new("no_answer"))?
-            .map_err(|_| unreachable())?;
-        Ok(Answer { response, _connection: tasks })
-    }
+/// The status of an answer to a request that carries no key.
+///
+/// # Errors
+/// `endpoint_unreachable` when nobody answers there, `no_answer` after ten seconds.
+pub(crate) async fn status_without_key(
+    endpoint: Endpoint,
+    path: &str,
+) -> Result<StatusCode, Refusal> {
+    let request = Request::builder()
+        .uri(path)
+        .header(HOST, endpoint.address().to_string())
+        .body(Full::default())
+        .map_err(|_| Refusal::new("internal"))?;
+    let answer = tokio::time::timeout(GUARD, send(endpoint, request)).await;
+    Ok(answer.map_err(|_| Refusal::new("no_answer"))??.response.status())
+}
+
+async fn send(endpoint: Endpoint, request: Request<Full<Bytes>>) -> Result<Answer, Refusal> {
+    let unreachable = || Refusal::new("endpoint_unreachable");
+    let dial = TcpStream::connect(endpoint.address());
+    let stream = tokio::time::timeout(CONNECT, dial)
+        .await
+        .map_err(|_| unreachable())?
+        .map_err(|_| unreachable())?;
+    // Small requests go out at once; without this they only go out a little later.
+    let _best_effort = stream.set_nodelay(true);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| unreachable())?;
+    let mut tasks = JoinSet::new();
+    // Its failure shows at the request or the body that it carries.
+    tasks.spawn(async move { drop(connection.await) });
+    let response = tokio::time::timeout(HEAD, sender.send_request(request))
+        .await
+        .map_err(|_| Refusal::new("no_answer"))?
+        .map_err(|_| unreachable())?;
+    Ok(Answer { response, _connection: tasks })
 }
 
 impl Answer {

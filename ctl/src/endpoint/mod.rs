@@ -6,6 +6,6 @@ mod completion;
 mod http;
 mod sse;
 
-pub(crate) use access::{Access, variables};
+pub(crate) use access::{Access, Endpoint, variables};
 pub(crate) use completion::{Delta, Message, Request, Role, Usage, stream, text_until};
-pub(crate) use http::Http;
+pub(crate) use http::{Http, status_without_key};

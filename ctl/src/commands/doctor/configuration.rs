@@ -1,0 +1,64 @@
+//! The configuration: readable, valid, and the files it names are there.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::check::{Check, State};
+use crate::context::Context;
+use crate::refusal::Refusal;
+
+pub(super) fn check(context: Result<&Context, &Refusal>) -> Check {
+    let settings = match context {
+        Ok(context) => context.settings(),
+        Err(refusal) => {
+            let mut check = Check::refused("configuration", State::Fail, refusal);
+            check.meaning.push_str(" Nothing that it names was checked.");
+            return check;
+        }
+    };
+    let named = [
+        ("gateway.trust_root", settings.gateway.trust_root.as_path()),
+        ("gateway.ca_file", &settings.gateway.ca_file),
+        ("models.ca_file", &settings.models.ca_file),
+    ];
+    judge(&settings.profile, named.into_iter().find(|(_, path)| is_named_and_unreadable(path)))
+}
+
+fn is_named_and_unreadable(path: &Path) -> bool {
+    !path.as_os_str().is_empty() && File::open(path).is_err()
+}
+
+fn judge(profile: &str, unreadable: Option<(&'static str, &Path)>) -> Check {
+    match unreadable {
+        None => Check::ok("configuration", format!("It is valid; the profile is `{profile}`.")),
+        Some((key, path)) => Check::fail(
+            "configuration",
+            format!("The file that {key} names cannot be read: {}.", path.display()),
+            "Put it there, or mend the key that is named.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_configuration_names_the_key() {
+        let refusal = Refusal::new("configuration_refused").with_detail("gateway.isuer");
+        let check = check(Err(&refusal));
+        assert_eq!(check.state, State::Fail);
+        assert!(check.meaning.contains("gateway.isuer"));
+        assert_eq!(check.reason.as_deref(), Some("configuration_refused"));
+    }
+
+    #[test]
+    fn a_file_that_is_named_and_not_there_fails() {
+        assert_eq!(judge("default", None).state, State::Ok);
+        let missing = Path::new("/nonexistent/root.json");
+        assert!(is_named_and_unreadable(missing) && !is_named_and_unreadable(Path::new("")));
+        let check = judge("default", Some(("gateway.trust_root", missing)));
+        assert_eq!(check.state, State::Fail);
+        assert!(check.meaning.contains("gateway.trust_root"));
+    }
+}
