@@ -24,6 +24,7 @@ use crate::dial::Dial;
 use crate::limits::BODIES_IN_MEMORY;
 use crate::metrics::Figures;
 use crate::runtime_facts;
+use crate::upstream::Upstreams;
 
 /// What the charter says, in the units that are used.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ impl Plan {
 pub(crate) struct Door {
     pub(crate) plan: Plan,
     pub(crate) dial: Box<dyn Dial>,
+    pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) queue: Arc<AdmissionQueue>,
     pub(crate) figures: Figures,
     /// Memory for bodies, in KiB.
@@ -135,6 +137,7 @@ impl Door {
             body_memory: Arc::new(Semaphore::new(memory)),
             plan,
             dial,
+            upstreams: Arc::default(),
             figures: Figures::default(),
             clock,
             hosts,
@@ -211,6 +214,11 @@ impl Door {
         let stream = self.streams.load(Ordering::Relaxed);
         self.facts.send_replace(facts.map(|facts| Followed { stream, facts }));
         self.changed();
+    }
+
+    /// The runtime that is spoken of now.
+    pub(crate) fn run(&self) -> Option<Run> {
+        self.facts.borrow().as_ref().map(Followed::run)
     }
 
     pub(crate) fn facts(&self) -> watch::Receiver<Option<Followed>> {

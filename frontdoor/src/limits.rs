@@ -15,6 +15,9 @@ pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// away, so that the answer arrives instead of a reset.
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
+/// A connection to the runtime at rest is closed after so long at least, and twice as long at
+/// most: before `llama-server` does it (5 s).
+pub(crate) const IDLE_UPSTREAM: Duration = Duration::from_secs(2);
 /// Bodies held in memory at one time, in multiples of the largest body allowed.
 pub(crate) const BODIES_IN_MEMORY: u64 = 8;
 /// A body from this size on is checked off the executor.

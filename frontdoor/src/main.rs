@@ -27,6 +27,7 @@ mod runtime_facts;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,7 @@ use crate::proxy::Relayed;
 
 /// An answer's body: bytes of our own, or the runtime's as they come. What it holds (the slot,
 /// the connection to the runtime, the turn on the client's connection) goes when it ends or is
-/// dropped.
+/// dropped; the connection is closed then, unless the whole answer was read.
 pub(crate) struct AnswerBody {
     source: Source,
     relayed: Option<Relayed>,
@@ -44,6 +44,40 @@ impl AnswerBody {
     pub(crate) fn runtime(body: Incoming, relayed: Relayed) -> Self {
         Self { source: Source::Runtime(body), relayed: Some(relayed), _turn: None }
     }
+
+    /// What was held is given back; the connection can serve another request.
+    fn end(&mut self) {
+        if let Some(relayed) = self.relayed.take() {
+            relayed.keep();
+        }
+    }
+}
+
+/// A body of known length ends without anybody asking for its end.
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if matches!(&self.source, Source::Runtime(body) if body.is_end_stream()) {
+            self.end();
+        }
+    }
+}
+
+/// The body's frames come by way of its connection, which moves only when it is asked to: once
+/// for what lies there already, and once more for what the body has just asked for.
+fn poll_runtime(
+    body: &mut Incoming,
+    relayed: &mut Option<Relayed>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    for _ in 0..2 {
+        if let Some(relayed) = relayed {
+            relayed.drive(cx);
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+    }
+    Poll::Pending
 }
 
 impl Body for AnswerBody {
@@ -57,17 +91,21 @@ impl Body for AnswerBody {
         let this = self.get_mut();
         let frame = match &mut this.source {
             Source::Own(bytes) => return Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Source::Runtime(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Source::Runtime(body) => ready!(poll_runtime(body, &mut this.relayed, cx)),
         };
-        // Trailers of the runtime are not passed on: they are its last frame, and end the body.
         match frame {
             Some(Ok(frame)) if frame.is_data() => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
                 this.relayed = None;
                 Poll::Ready(Some(Err(error)))
             }
-            Some(Ok(_)) | None => {
+            // Trailers of the runtime are not passed on: they are its last frame, and end the body.
+            Some(Ok(_)) => {
                 this.relayed = None;
+                Poll::Ready(None)
+            }
+            None => {
+                this.end();
                 Poll::Ready(None)
             }
         }

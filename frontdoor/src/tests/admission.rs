@@ -34,10 +34,9 @@ async fn at_both_bounds_the_next_is_refused_at_once_and_the_waiting_are_served_i
     refused.assert_hardened();
     assert!(house.was_never_dialled(), "one at a time");
     finish(&mut at_runtime, &mut first, "first").await;
-    let mut at_runtime = house.runtime().await;
     finish(&mut at_runtime, &mut second, "second").await;
-    let mut at_runtime = house.runtime().await;
     finish(&mut at_runtime, &mut third, "third").await;
+    assert!(house.was_never_dialled(), "one after another, on one connection");
     house.counts(0, 0).await;
 }
 

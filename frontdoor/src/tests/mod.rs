@@ -7,6 +7,7 @@ mod admission;
 mod grpc;
 mod health;
 mod relay;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -26,7 +26,6 @@ async fn the_runtime_gets_the_checked_bytes_and_no_header_of_the_client() {
     let length = format!("content-length: {}", body.len());
     let wanted = [
         "POST /v1/chat/completions HTTP/1.1",
-        "connection: close",
         &length,
         "content-type: application/json",
         "host: localhost",
