@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use frontdoor_core::Reason;
+use frontdoor_core::guard::Refusal;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -25,11 +26,11 @@ impl CheckedBody {
 }
 
 /// Reads and checks a body.
-pub(crate) async fn read(body: Incoming, door: &Door) -> Result<CheckedBody, Reason> {
+pub(crate) async fn read(body: Incoming, door: &Door) -> Result<CheckedBody, Refusal> {
     let limit = door.plan.max_body_bytes;
     let announced = body.size_hint();
     if announced.lower() > limit {
-        return Err(Reason::BodyTooLarge);
+        return Err(Reason::BodyTooLarge.into());
     }
     let kib = announced.exact().unwrap_or(limit).div_ceil(1024).max(1);
     let memory = u32::try_from(kib)
@@ -56,10 +57,10 @@ async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Reason> {
 }
 
 /// A large body is read aside, so that no other request waits for it.
-async fn check(bytes: Bytes) -> Result<(), Reason> {
+async fn check(bytes: Bytes) -> Result<(), Refusal> {
     if bytes.len() < BODY_CHECKED_ASIDE_BYTES {
         return json::check(&bytes);
     }
     let checked = tokio::task::spawn_blocking(move || json::check(&bytes)).await;
-    checked.unwrap_or(Err(Reason::MalformedBody))
+    checked.unwrap_or(Err(Reason::MalformedBody.into()))
 }

@@ -40,7 +40,7 @@ async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<Answe
     let _permit = guard_layer::judge(door, &request)?;
     let uri = request.uri();
     match routes::find(request.method().as_str(), uri.path(), uri.query())? {
-        Route::Relay(path) => Ok(relay(door, path, request).await?),
+        Route::Relay(path) => relay(door, path, request).await,
         Route::Health => Ok(health(door).await?),
         Route::Status => Ok(respond::own("application/json", status::json(door))),
         Route::Metrics => Ok(respond::own(METRICS_TYPE, metrics::render(door))),
@@ -54,7 +54,7 @@ async fn relay(
     door: &Door,
     path: &'static str,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Reason> {
+) -> Result<Response<AnswerBody>, Refusal> {
     let _early = door.lifecycle()?;
     let method = request.method().clone();
     let checked = match method {

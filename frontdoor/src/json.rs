@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use frontdoor_core::Reason;
+use frontdoor_core::guard::Refusal;
 use frontdoor_core::limits::MAX_JSON_DEPTH;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -23,8 +24,8 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Members that hold media: by a URL in one of them the server would fetch from the network or
 /// read a file. Media comes as `data:` or base64.
-const MEDIA: &[&str] = &["image_url", "video_url", "audio_url", "input_audio", "input_video"];
-const MEDIA_SOURCE: &str = "source";
+const MEDIA: &[&str] =
+    &["image_url", "video_url", "audio_url", "input_audio", "input_video", "source"];
 const MEDIA_TEXT: &[&str] = &["url", "data"];
 const FETCHING: &[&str] = &["http", "file:"];
 
@@ -35,16 +36,18 @@ const TOOL_DATA: &[&str] = &["input", "arguments", "parameters"];
 /// Judges a body.
 ///
 /// # Errors
-/// `malformed_body`, `field_not_allowed`.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), Reason> {
-    let refused = Cell::new(false);
+/// `malformed_body`; `field_not_allowed` with the name of the field, a word of the lists above.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Refusal> {
+    let refused = Cell::new(None);
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let root = Node { place: Place::Outermost, depth: 0, refused: &refused };
     let read = root.deserialize(&mut json).and_then(|()| json.end());
     match read {
         Ok(()) => Ok(()),
-        Err(_) if refused.get() => Err(Reason::FieldNotAllowed),
-        Err(_) => Err(Reason::MalformedBody),
+        Err(_) if refused.get().is_some() => {
+            Err(Refusal { field: refused.get(), ..Reason::FieldNotAllowed.into() })
+        }
+        Err(_) => Err(Reason::MalformedBody.into()),
     }
 }
 
@@ -53,20 +56,20 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Reason> {
 enum Place {
     Outermost,
     Conversation,
-    Media,
+    /// Beneath the member of this name.
+    Media(&'static str),
     Data,
 }
 
 impl Place {
     fn member(self, name: &str) -> Self {
-        let is = |names: &[&str]| names.contains(&name);
+        let known = |names: &[&'static str]| names.iter().copied().find(|known| *known == name);
         match self {
-            Self::Outermost if is(CONVERSATION) => Self::Conversation,
-            Self::Conversation if is(TOOL_DATA) => Self::Data,
-            Self::Conversation if is(MEDIA) || name == MEDIA_SOURCE => Self::Media,
-            Self::Conversation => Self::Conversation,
-            Self::Media if is(MEDIA_TEXT) => Self::Media,
-            Self::Outermost | Self::Media | Self::Data => Self::Data,
+            Self::Outermost if known(CONVERSATION).is_some() => Self::Conversation,
+            Self::Conversation if known(TOOL_DATA).is_some() => Self::Data,
+            Self::Conversation => known(MEDIA).map_or(Self::Conversation, Self::Media),
+            Self::Media(field) if known(MEDIA_TEXT).is_some() => Self::Media(field),
+            Self::Outermost | Self::Media(_) | Self::Data => Self::Data,
         }
     }
 }
@@ -76,12 +79,12 @@ impl Place {
 struct Node<'r> {
     place: Place,
     depth: usize,
-    refused: &'r Cell<bool>,
+    refused: &'r Cell<Option<&'static str>>,
 }
 
 impl Node<'_> {
-    fn refuse<E: serde::de::Error>(self) -> E {
-        self.refused.set(true);
+    fn refuse<E: serde::de::Error>(self, field: &'static str) -> E {
+        self.refused.set(Some(field));
         E::custom("refused")
     }
 
@@ -137,10 +140,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         let fetches = |scheme: &&str| {
             text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        if self.place == Place::Media && FETCHING.iter().any(fetches) {
-            return Err(self.refuse());
+        match self.place {
+            Place::Media(field) if FETCHING.iter().any(fetches) => Err(self.refuse(field)),
+            Place::Outermost | Place::Conversation | Place::Media(_) | Place::Data => self.scalar(),
         }
-        self.scalar()
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
@@ -154,8 +157,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         let member = self.within::<A::Error>(self.place)?;
         let mut names = HashSet::new();
         while let Some(name) = members.next_key_seed(Name)? {
-            if self.place == Place::Outermost && REFUSED.iter().any(|(known, _)| *known == name) {
-                return Err(self.refuse());
+            let refused = REFUSED.iter().find(|(known, _)| *known == name);
+            if let (Place::Outermost, Some((field, _))) = (self.place, refused) {
+                return Err(self.refuse(field));
             }
             let place = self.place.member(&name);
             if !names.insert(name) {

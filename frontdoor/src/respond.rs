@@ -138,7 +138,7 @@ pub(crate) fn own(content_type: &'static str, body: impl Into<Bytes>) -> Respons
 /// A refusal, in OpenAI's shape, so that its SDKs show it.
 pub(crate) fn refusal(refusal: Refusal) -> Response<AnswerBody> {
     let reason = refusal.reason;
-    let mut response = own("application/json", error_body(reason));
+    let mut response = own("application/json", error_body(reason, refusal.field));
     *response.status_mut() = status(reason.status());
     let headers = response.headers_mut();
     if matches!(reason, Reason::MissingToken | Reason::InvalidToken) {
@@ -181,7 +181,7 @@ pub(crate) fn finish(
 
 /// What a client over the connection limit is told, before it is read.
 pub(crate) fn at_capacity_bytes() -> Vec<u8> {
-    let body = error_body(Reason::AtCapacity);
+    let body = error_body(Reason::AtCapacity, None);
     let mut headers = HeaderMap::new();
     harden(&mut headers);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -208,12 +208,13 @@ fn harden(headers: &mut HeaderMap) {
     );
 }
 
-fn error_body(reason: Reason) -> String {
+/// `param` names the member of the body that is meant, as OpenAI's errors do.
+fn error_body(reason: Reason, field: Option<&'static str>) -> String {
     serde_json::json!({"error": {
         "message": format!("{} ({})", reason.message(), reason.as_str()),
         "type": "companion_error",
         "code": reason.as_str(),
-        "param": null,
+        "param": field,
     }})
     .to_string()
 }
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_full_rate_and_a_full_queue_say_when_to_come_back() {
-        let limited = Refusal { reason: Reason::RateLimited, retry_after_s: Some(42) };
+        let limited = Refusal { retry_after_s: Some(42), ..Reason::RateLimited.into() };
         assert_eq!(refusal(limited).headers()["retry-after"], "42");
         assert_eq!(refusal(Reason::QueueFull.into()).headers()["retry-after"], "1");
         assert!(!refusal(Reason::NotReady.into()).headers().contains_key("retry-after"));

@@ -135,11 +135,14 @@ pub struct Refusal {
     pub reason: Reason,
     /// For `Retry-After`, with `rate_limited`.
     pub retry_after_s: Option<u32>,
+    /// The member of the body that is not offered, with `field_not_allowed`: a word of the list
+    /// of such members, never of the client's.
+    pub field: Option<&'static str>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, retry_after_s: None }
+        Self { reason, retry_after_s: None, field: None }
     }
 }
 
@@ -170,7 +173,7 @@ pub fn judge(
     let verdict = match window.take(now_ms) {
         Rate::Malformed => Err(Reason::RateStateUnavailable.into()),
         Rate::Full { retry_after_s } => {
-            Err(Refusal { reason: Reason::RateLimited, retry_after_s: Some(retry_after_s) })
+            Err(Refusal { retry_after_s: Some(retry_after_s), ..Reason::RateLimited.into() })
         }
         Rate::Within if is_health => Ok(Permit { caller: Caller::Health }),
         Rate::Within => token(&presented, policy.owner).map_err(Refusal::from),

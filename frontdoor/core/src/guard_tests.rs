@@ -382,7 +382,7 @@ fn missing_wrong_and_right_tokens_use_the_same_places() {
     }
     for sent in &senders {
         let (verdict, after) = sent.judged(rate, 20);
-        let wanted = Refusal { reason: Reason::RateLimited, retry_after_s: Some(60) };
+        let wanted = Refusal { retry_after_s: Some(60), ..Reason::RateLimited.into() };
         assert_eq!(verdict.expect_err("full"), wanted);
         rate = after;
     }

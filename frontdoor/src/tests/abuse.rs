@@ -203,6 +203,8 @@ async fn bodies_that_are_not_strict_json_are_400() {
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}");
         answer.assert_hardened();
     }
+    let named = house.ask(&house.post("/v1/completions", r#"{"id_slot":0}"#)).await;
+    assert!(named.body.contains(r#""param":"id_slot""#), "{named:?}");
     assert!(house.was_never_dialled());
 }
 
