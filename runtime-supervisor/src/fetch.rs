@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::limits::{HTTP_BUFFER, STALL};
+use crate::limits::{HTTP_BUFFER, MAX_ETAG, STALL};
 
 type Dialled = Pin<Box<dyn Future<Output = Result<TcpStream, Reason>> + Send>>;
 /// Opens a TCP connection to a host and port.
@@ -38,6 +38,8 @@ pub(crate) struct Download {
     /// Where in the file its first byte belongs: what was asked for, or 0 from a server that
     /// has no ranges.
     pub(crate) offset: u64,
+    /// The strong entity tag of the file it belongs to.
+    pub(crate) etag: Option<String>,
     body: Incoming,
     /// Bytes still to come.
     left: u64,
@@ -48,12 +50,6 @@ impl Fetcher {
     /// A fetcher over connections made by `dial`.
     pub(crate) fn new(dial: Dial, tls: ClientConfig) -> Self {
         Self { dial, tls: TlsConnector::from(Arc::new(tls)) }
-    }
-
-    /// The same connections under other roots.
-    #[cfg(test)]
-    pub(crate) fn with_tls(self, tls: ClientConfig) -> Self {
-        Self::new(self.dial, tls)
     }
 
     /// A fetcher whose connections the launcher opens.
@@ -69,7 +65,7 @@ impl Fetcher {
     }
 
     /// Asks for the file of `size` bytes from `offset` on, following redirects within the
-    /// sources.
+    /// sources; for all of it if it is no longer the one with this entity tag.
     ///
     /// # Errors
     /// [`Reason::ConnectionFailed`], [`Reason::DownloadStalled`], [`Reason::ServerRefused`],
@@ -80,12 +76,13 @@ impl Fetcher {
         url: PermittedUrl,
         sources: &AllowedSources,
         offset: u64,
+        etag: Option<&str>,
         size: u64,
     ) -> Result<Download, Reason> {
         let mut url = url;
         let mut followed = 0;
         loop {
-            let (response, connection) = self.get(&url, offset).await?;
+            let (response, connection) = self.get(&url, offset, etag).await?;
             let status = response.status();
             if is_redirect(status) {
                 let location = header_text(&response, &header::LOCATION);
@@ -98,6 +95,7 @@ impl Fetcher {
             let left = size - offset;
             return Ok(Download {
                 offset,
+                etag: strong_etag(&response),
                 body: response.into_body(),
                 left,
                 _connection: connection,
@@ -109,6 +107,7 @@ impl Fetcher {
         &self,
         url: &PermittedUrl,
         offset: u64,
+        etag: Option<&str>,
     ) -> Result<(Response<Incoming>, AbortOnDropHandle<()>), Reason> {
         let name = url.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(name).map_err(|_| Reason::SourceNotAllowed)?;
@@ -122,7 +121,7 @@ impl Fetcher {
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             let _ = connection.await;
         }));
-        let request = request(url, offset)?;
+        let request = request(url, offset, etag)?;
         let response = in_time(sender.send_request(request), Reason::ConnectionFailed).await?;
         Ok((response, connection))
     }
@@ -160,7 +159,11 @@ async fn in_time<T, E>(
     timeout(STALL, act).await.map_err(|_| Reason::DownloadStalled)?.map_err(|_| failure)
 }
 
-fn request(url: &PermittedUrl, offset: u64) -> Result<Request<Empty<Bytes>>, Reason> {
+fn request(
+    url: &PermittedUrl,
+    offset: u64,
+    etag: Option<&str>,
+) -> Result<Request<Empty<Bytes>>, Reason> {
     let mut request = Request::builder()
         .method(Method::GET)
         .uri(url.request_target())
@@ -170,6 +173,9 @@ fn request(url: &PermittedUrl, offset: u64) -> Result<Request<Empty<Bytes>>, Rea
         .header(header::CONNECTION, "close");
     if offset > 0 {
         request = request.header(header::RANGE, format!("bytes={offset}-"));
+        if let Some(etag) = etag {
+            request = request.header(header::IF_RANGE, etag);
+        }
     }
     request.body(Empty::new()).map_err(|_| Reason::SourceNotAllowed)
 }
@@ -227,6 +233,13 @@ fn check_range(range: &str, asked: u64, size: u64) -> Result<(), Reason> {
 
 fn header_text<'a>(response: &'a Response<Incoming>, name: &header::HeaderName) -> Option<&'a str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The entity tag, if it may be compared in `If-Range` (RFC 9110 section 13.1.5): not a weak one.
+fn strong_etag(response: &Response<Incoming>) -> Option<String> {
+    let etag = header_text(response, &header::ETAG)?;
+    let is_strong = etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"');
+    (is_strong && etag.len() <= MAX_ETAG).then(|| etag.to_owned())
 }
 
 fn dial_refusal(error: &MonitorError) -> Reason {

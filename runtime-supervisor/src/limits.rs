@@ -16,6 +16,10 @@ pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of an identity record.
 pub(crate) const MAX_RECORD_BYTES: u64 = 4096;
+/// Bytes of a note of where a download comes from.
+pub(crate) const MAX_ORIGIN_BYTES: u64 = 16 * 1024;
+/// Characters of an entity tag that is kept.
+pub(crate) const MAX_ETAG: usize = 256;
 /// Longest time from spawn to the first good health answer.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(120);
 /// Time between two looks at a starting runtime.

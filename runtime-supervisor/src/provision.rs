@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::fetch::{Download, Fetcher};
 use crate::limits::{LOCK_PAUSE, QUEUED_PIECES};
 use crate::progress::Progress;
-use crate::store::{Kind, Partial, Store};
+use crate::store::{Kind, Origin, Partial, Store};
 
 /// An artifact whose every value was judged.
 #[derive(Debug)]
@@ -101,52 +101,86 @@ pub(crate) async fn provision(
     })
     .await?;
     let Some(partial) = unfinished else { return Ok(()) };
-    let partial = receive(store, fetcher, wanted, partial, progress).await?;
-    on_disk(store, move |store| partial.finish(store, kind).map(|_| ())).await
+    obtain(store, fetcher, wanted, partial, progress).await
 }
 
-/// Receives every missing byte, from one URL after the other. What cannot be resumed is deleted.
-async fn receive(
+/// Gets every missing byte and verifies all of them, from one source after the other. What came
+/// stays for the next attempt, but for bytes that cannot be the right ones.
+async fn obtain(
     store: &Arc<Store>,
     fetcher: &Fetcher,
     wanted: &Wanted,
     mut partial: Partial,
     progress: &mut Progress,
-) -> Result<Partial, Reason> {
+) -> Result<(), Reason> {
     let size = wanted.spec.size();
-    let mut outcome = if store.free_bytes()? < size - partial.received() {
-        Err(Reason::DiskFull)
+    let mut reason = if store.free_bytes()? < size - partial.received() {
+        Reason::DiskFull
     } else {
-        Err(Reason::SourceNotAllowed)
+        Reason::SourceNotAllowed
     };
-    progress.begins_at(partial.received());
-    for url in &wanted.urls {
-        if partial.received() == size {
-            outcome = Ok(());
-        }
-        if !outcome.is_err_and(may_try_elsewhere) {
-            break;
-        }
-        let opened = fetcher.open(url.clone(), &wanted.sources, partial.received(), size).await;
-        (partial, outcome) = match opened {
-            Ok(download) => pump(partial, download, progress).await?,
-            Err(reason) => (partial, Err(reason)),
+    let mut sources = wanted.urls.iter();
+    let mut source = sources.next().filter(|_| !is_of_the_disk(reason));
+    while let Some(url) = source {
+        let had = partial.received();
+        let outcome;
+        (partial, outcome) = receive(fetcher, wanted, url, partial, progress).await?;
+        let outcome = match outcome {
+            Ok(()) => complete(store, partial, wanted.kind).await?,
+            Err(reason) => Err((partial, reason)),
+        };
+        (partial, reason) = match outcome {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        source = match reason {
+            reason if is_of_the_disk(reason) => None,
+            // Perhaps the bytes were wrong that were there before: this source gets to send all.
+            Reason::DigestMismatch if had > 0 => Some(url),
+            _ => sources.next(),
         };
     }
-    let Err(reason) = outcome else { return Ok(partial) };
-    if reason == Reason::SizeMismatch || is_of_the_disk(reason) || partial.received() == 0 {
-        partial.discard(store);
+    if reason == Reason::SizeMismatch || partial.received() == 0 {
+        partial.discard();
     }
     Err(reason)
 }
 
-/// Whether another source may do better.
-fn may_try_elsewhere(reason: Reason) -> bool {
-    reason != Reason::SizeMismatch && !is_of_the_disk(reason)
+/// Verifies what is complete and moves it into the store, or gives it back without a byte.
+async fn complete(
+    store: &Arc<Store>,
+    mut partial: Partial,
+    kind: Kind,
+) -> Result<Result<(), (Partial, Reason)>, Reason> {
+    on_disk(store, move |store| match partial.verify() {
+        Ok(bytes) => partial.admit(bytes, store, kind).map(Ok),
+        Err(reason) => Ok(Err((partial, reason))),
+    })
+    .await
 }
 
 fn is_of_the_disk(reason: Reason) -> bool {
     matches!(reason, Reason::DiskFull | Reason::StoreUnavailable)
+}
+
+/// Receives what is missing from this source.
+async fn receive(
+    fetcher: &Fetcher,
+    wanted: &Wanted,
+    url: &PermittedUrl,
+    partial: Partial,
+    progress: &mut Progress,
+) -> Result<(Partial, Result<(), Reason>), Reason> {
+    let (received, size) = (partial.received(), wanted.spec.size());
+    if received == size {
+        return Ok((partial, Ok(())));
+    }
+    let source = format!("{}{}", url.host_header(), url.request_target());
+    let etag = partial.tag_of(&source);
+    match fetcher.open(url.clone(), &wanted.sources, received, etag, size).await {
+        Ok(download) => pump(partial, download, source, progress).await,
+        Err(reason) => Ok((partial, Err(reason))),
+    }
 }
 
 /// Moves one response to the disk through a bounded queue, so that hashing and writing never
@@ -154,13 +188,14 @@ fn is_of_the_disk(reason: Reason) -> bool {
 async fn pump(
     mut partial: Partial,
     mut download: Download,
+    source: String,
     progress: &mut Progress,
 ) -> Result<(Partial, Result<(), Reason>), Reason> {
-    let mut received = download.offset;
+    let offset = download.offset;
+    let origin = download.etag.take().map(|etag| Origin { source, etag });
     let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUED_PIECES);
     let writer = tokio::task::spawn_blocking(move || {
-        let restart = if received < partial.received() { partial.restart() } else { Ok(()) };
-        let written = restart.and_then(|()| {
+        let written = partial.continues(offset, origin).and_then(|()| {
             while let Some(piece) = queue.blocking_recv() {
                 partial.append(&piece)?;
             }
@@ -168,6 +203,8 @@ async fn pump(
         });
         (partial, written)
     });
+    let mut received = offset;
+    progress.begins_at(received);
     let outcome = loop {
         match download.next().await {
             Ok(Some(piece)) => {

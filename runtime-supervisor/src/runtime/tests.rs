@@ -122,7 +122,8 @@ impl World {
         let lock = self.store.try_lock(spec.digest()).unwrap().unwrap();
         let mut partial = Partial::resume(&self.store, spec, lock).unwrap();
         partial.append(bytes).unwrap();
-        partial.finish(&self.store, kind).unwrap();
+        let bytes = partial.verify().unwrap();
+        partial.admit(bytes, &self.store, kind).unwrap();
         spec
     }
 

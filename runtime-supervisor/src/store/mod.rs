@@ -1,5 +1,6 @@
 //! The content-addressed store (contract 8): one private directory, each verified file under
-//! its digest, beside it `<sha256>.verified` (which file it was), `.partial` and `.lock`.
+//! its digest, beside it `<sha256>.verified` (which file it was), `.partial`, `.origin` (where that came
+//! from) and `.lock`.
 //!
 //! Everything happens relative to one descriptor of the directory and follows no link.
 
@@ -25,7 +26,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 pub(crate) use lock::DigestLock;
-pub(crate) use partial::Partial;
+pub(crate) use partial::{Origin, Partial};
 
 use crate::limits::{HASH_PIECE, MAX_RECORD_BYTES};
 
@@ -238,7 +239,8 @@ impl Store {
         self.known_files().remove(&digest);
         let name = digest.file_name();
         let mut freed = 0;
-        for name in [name.clone(), format!("{name}.partial"), record_name(digest)] {
+        for ending in ["", ".partial", ".origin", ".verified"] {
+            let name = format!("{name}{ending}");
             let size = statat(&*self.dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
             match unlinkat(&*self.dir, name.as_str(), AtFlags::empty()) {
@@ -260,20 +262,12 @@ impl Store {
     }
 
     fn write_record(&self, verified: &VerifiedFile) -> std::io::Result<()> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let name = record_name(verified.spec().digest());
-        let file = openat(&*self.dir, name.as_str(), flags, Mode::from_raw_mode(PRIVATE_FILE))?;
-        File::from(file).write_all(&serde_json::to_vec(&verified.record())?)
+        write_private(&self.dir, &name, &serde_json::to_vec(&verified.record())?)
     }
 
     fn read_record(&self, digest: Digest) -> Option<IdentityRecord> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let name = record_name(digest);
-        let file = openat(&*self.dir, name.as_str(), flags, Mode::empty()).ok()?;
-        check_file(&file).ok()?;
-        let mut text = Vec::new();
-        File::from(file).take(MAX_RECORD_BYTES).read_to_end(&mut text).ok()?;
+        let text = read_private(&self.dir, &record_name(digest), MAX_RECORD_BYTES)?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -284,6 +278,24 @@ impl Store {
     fn known_files(&self) -> MutexGuard<'_, HashMap<Digest, VerifiedFile>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes a small file beside an artifact.
+fn write_private(dir: &OwnedFd, name: &str, text: &[u8]) -> std::io::Result<()> {
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(dir, name, flags, Mode::from_raw_mode(PRIVATE_FILE))?;
+    File::from(file).write_all(text)
+}
+
+/// What [`write_private`] wrote, at most `limit` bytes of it; nothing of a foreign file.
+fn read_private(dir: &OwnedFd, name: &str, limit: u64) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty()).ok()?;
+    check_file(&file).ok()?;
+    let mut text = Vec::new();
+    File::from(file).take(limit).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 fn record_name(digest: Digest) -> String {

@@ -2,19 +2,47 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use runtime_core::{Accumulator, Reason, Spec, VerifiedFile};
+use runtime_core::{Accumulator, Reason, Spec, VerifiedBytes};
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fsync, openat, renameat, unlinkat};
+use serde::{Deserialize, Serialize};
 
-use super::{DigestLock, Kind, PRIVATE_FILE, Store, check_file, identity_of, unavailable};
-use crate::limits::HASH_PIECE;
+use super::{
+    DigestLock, Kind, PRIVATE_FILE, Store, check_file, identity_of, read_private, unavailable,
+    write_private,
+};
+use crate::limits::{HASH_PIECE, MAX_ORIGIN_BYTES};
 
 /// The bytes received so far, each of them hashed. Every method blocks on the disk.
 #[derive(Debug)]
 pub(crate) struct Partial {
+    dir: Arc<OwnedFd>,
     file: File,
     accumulator: Accumulator,
+    origin: Option<Origin>,
     lock: DigestLock,
+}
+
+/// Which server file the bytes are a part of; kept beside them as `<sha256>.origin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Origin {
+    /// The catalog's URL.
+    pub(crate) source: String,
+    /// A strong entity tag (RFC 9110 section 8.8.3).
+    pub(crate) etag: String,
+}
+
+impl Origin {
+    fn write(&self, dir: &OwnedFd, spec: Spec) -> io::Result<()> {
+        write_private(dir, &origin_name(spec), &serde_json::to_vec(self)?)
+    }
+
+    fn read(dir: &OwnedFd, spec: Spec) -> Option<Self> {
+        serde_json::from_slice(&read_private(dir, &origin_name(spec), MAX_ORIGIN_BYTES)?).ok()
+    }
 }
 
 impl Partial {
@@ -25,8 +53,13 @@ impl Partial {
         let file =
             openat(&*store.dir, partial_name(spec).as_str(), flags, mode).map_err(unavailable)?;
         let stat = check_file(&file)?;
-        let mut partial =
-            Self { file: File::from(file), accumulator: Accumulator::new(spec), lock };
+        let mut partial = Self {
+            dir: Arc::clone(&store.dir),
+            file: File::from(file),
+            accumulator: Accumulator::new(spec),
+            origin: Origin::read(&store.dir, spec),
+            lock,
+        };
         if u64::try_from(stat.st_size).is_ok_and(|size| size <= spec.size()) {
             partial.hash_what_is_there()?;
         } else {
@@ -46,7 +79,8 @@ impl Partial {
             .set_len(0)
             .and_then(|()| self.file.rewind())
             .map_err(|error| write_error(&error))?;
-        self.accumulator = Accumulator::new(self.accumulator.spec());
+        self.accumulator = Accumulator::new(self.spec());
+        self.forget_origin();
         Ok(())
     }
 
@@ -59,33 +93,68 @@ impl Partial {
         })
     }
 
-    /// Deletes the file: nothing of it may be used.
-    pub(crate) fn discard(mut self, store: &Store) {
-        self.accumulator.abort();
-        let name = partial_name(self.accumulator.spec());
-        let _ = unlinkat(&*store.dir, name.as_str(), AtFlags::empty());
+    /// The tag under which this source served the bytes in place, if all of them came from it.
+    pub(crate) fn tag_of(&self, source: &str) -> Option<&str> {
+        self.origin.as_ref().filter(|origin| origin.source == source).map(|o| o.etag.as_str())
     }
 
-    /// Verifies the bytes and moves them into the store. A failed verification deletes them.
-    pub(crate) fn finish(mut self, store: &Store, kind: Kind) -> Result<VerifiedFile, Reason> {
-        let bytes = match self.accumulator.finalize() {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                self.discard(store);
-                return Err(reason);
-            }
-        };
-        let spec = self.accumulator.spec();
+    /// Says where the next bytes come from: from the first one on, or after those in place.
+    pub(crate) fn continues(&mut self, offset: u64, origin: Option<Origin>) -> Result<(), Reason> {
+        if offset < self.received() {
+            self.restart()?;
+        }
+        if self.received() == 0 {
+            self.origin = origin.filter(|origin| origin.write(&self.dir, self.spec()).is_ok());
+        } else if self.origin != origin {
+            self.forget_origin();
+        }
+        Ok(())
+    }
+
+    /// Deletes the file: nothing of it may be used.
+    pub(crate) fn discard(mut self) {
+        self.accumulator.abort();
+        self.forget_origin();
+        let _ = unlinkat(&*self.dir, partial_name(self.spec()).as_str(), AtFlags::empty());
+    }
+
+    /// Compares the bytes with what the catalog says. Bytes that are not those are forgotten.
+    pub(crate) fn verify(&mut self) -> Result<VerifiedBytes, Reason> {
+        let verified = self.accumulator.finalize();
+        if verified.is_err() {
+            self.restart()?;
+        }
+        verified
+    }
+
+    /// Moves the verified bytes into the store. The name comes before the mode: a file that only
+    /// root could write must never be left behind under the name of a download.
+    pub(crate) fn admit(
+        mut self,
+        bytes: VerifiedBytes,
+        store: &Store,
+        kind: Kind,
+    ) -> Result<(), Reason> {
+        let spec = self.spec();
         let name = spec.digest().file_name();
         self.file.sync_all().map_err(|error| write_error(&error))?;
-        fchmod(&self.file, kind.mode()).map_err(unavailable)?;
-        renameat(&*store.dir, partial_name(spec).as_str(), &*store.dir, name.as_str())
+        renameat(&*self.dir, partial_name(spec).as_str(), &*self.dir, name.as_str())
             .map_err(unavailable)?;
-        fsync(&*store.dir).map_err(unavailable)?;
-        let verified = bytes.at(identity_of(&self.file)?)?;
-        store.remember(&verified);
+        fchmod(&self.file, kind.mode()).map_err(unavailable)?;
+        fsync(&*self.dir).map_err(unavailable)?;
+        store.remember(&bytes.at(identity_of(&self.file)?)?);
+        self.forget_origin();
         drop(self.lock);
-        Ok(verified)
+        Ok(())
+    }
+
+    fn spec(&self) -> Spec {
+        self.accumulator.spec()
+    }
+
+    fn forget_origin(&mut self) {
+        self.origin = None;
+        let _ = unlinkat(&*self.dir, origin_name(self.spec()).as_str(), AtFlags::empty());
     }
 
     fn hash_what_is_there(&mut self) -> Result<(), Reason> {
@@ -105,6 +174,10 @@ impl Partial {
 
 pub(super) fn partial_name(spec: Spec) -> String {
     format!("{}.partial", spec.digest().file_name())
+}
+
+fn origin_name(spec: Spec) -> String {
+    format!("{}.origin", spec.digest().file_name())
 }
 
 fn write_error(error: &io::Error) -> Reason {

@@ -45,7 +45,7 @@ impl World {
     fn provision(&self, kind: Kind) {
         let mut partial = self.partial();
         partial.append(BYTES).unwrap();
-        partial.finish(&self.store, kind).unwrap();
+        finish(partial, &self.store, kind).unwrap();
     }
 
     /// Another life of this process on the same directory.
@@ -67,6 +67,17 @@ impl World {
         let mut bytes = fs::read(self.path("")).unwrap();
         bytes[7] ^= 1;
         fs::write(self.path(""), bytes).unwrap();
+    }
+}
+
+fn finish(mut partial: Partial, store: &Store, kind: Kind) -> Result<(), Reason> {
+    match partial.verify() {
+        Ok(bytes) => partial.admit(bytes, store, kind),
+        Err(reason) => {
+            assert_eq!(partial.received(), 0);
+            partial.discard();
+            Err(reason)
+        }
     }
 }
 
@@ -112,7 +123,7 @@ fn a_download_that_was_interrupted_is_resumed_and_its_bytes_are_hashed_again() {
     let mut partial = world.partial();
     assert_eq!(partial.received(), 10);
     partial.append(&BYTES[10..]).unwrap();
-    partial.finish(&world.store, Kind::Model).unwrap();
+    finish(partial, &world.store, Kind::Model).unwrap();
     assert_eq!(open(&world.store, world.spec), Ok(()));
 }
 
@@ -125,7 +136,7 @@ fn a_partial_file_that_was_tampered_with_fails_verification_and_is_deleted() {
     fs::write(world.path(".partial"), b"other byte").unwrap();
     let mut partial = world.partial();
     partial.append(&BYTES[10..]).unwrap();
-    let refused = partial.finish(&world.store, Kind::Model).unwrap_err();
+    let refused = finish(partial, &world.store, Kind::Model).unwrap_err();
     assert_eq!(refused, Reason::DigestMismatch);
     assert_eq!(world.names(), Vec::<String>::new());
 }
@@ -135,9 +146,22 @@ fn too_few_bytes_are_not_admitted_and_are_deleted() {
     let world = world();
     let mut partial = world.partial();
     partial.append(&BYTES[1..]).unwrap();
-    let refused = partial.finish(&world.store, Kind::Model).unwrap_err();
+    let refused = finish(partial, &world.store, Kind::Model).unwrap_err();
     assert_eq!(refused, Reason::SizeMismatch);
     assert_eq!(world.names(), Vec::<String>::new());
+}
+
+/// A kill between the last acts leaves what its owner can open: only root can write 0111.
+#[test]
+fn a_runtime_has_its_name_in_the_store_before_it_is_execute_only() {
+    let world = world();
+    fs::create_dir(world.path("")).unwrap();
+    let mut partial = world.partial();
+    partial.append(BYTES).unwrap();
+    let refused = finish(partial, &world.store, Kind::Runtime).unwrap_err();
+    assert_eq!(refused, Reason::StoreUnavailable);
+    let left = fs::metadata(world.path(".partial")).unwrap();
+    assert_eq!((left.permissions().mode() & 0o777, left.len()), (0o600, BYTES.len() as u64));
 }
 
 #[test]

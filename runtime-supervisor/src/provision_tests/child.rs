@@ -1,0 +1,66 @@
+//! A pull in a process of its own, which can be killed, or kept from writing: the test starts
+//! its own program again, told by the environment to pull and do nothing else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use tokio::sync::mpsc;
+
+use super::host::{AUTHORITY, artifact_of, dialling, trusting};
+use crate::progress::Progress;
+use crate::provision::{Wanted, provision};
+use crate::store::{Kind, Store};
+
+/// Tells the child what to do: address of the host, the store, a file with the host's
+/// certificate, a file with the bytes, and `model` or `runtime`.
+const ORDER: &str = "COMPANION_TEST_PULL";
+
+/// Starts the test of this name as a child that pulls; `fsize_blocks` bounds every file it
+/// writes, in blocks of 512 bytes.
+pub(super) fn start(
+    test: &str,
+    address: SocketAddr,
+    store: &Path,
+    kind: Kind,
+    facts: &Path,
+    fsize_blocks: Option<u32>,
+) -> Child {
+    let limit = fsize_blocks.map_or_else(|| "unlimited".to_owned(), |blocks| blocks.to_string());
+    let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"";
+    Command::new("sh")
+        .args(["-c", script, &limit])
+        .arg(std::env::current_exe().unwrap())
+        .args([&format!("provision_tests::{test}"), "--exact", "--nocapture"])
+        .env(ORDER, format!("{address} {} {} {kind:?}", store.display(), facts.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// In a child: pulls, and prints `pulled REASON`.
+pub(super) fn took_over() -> bool {
+    let Ok(order) = std::env::var(ORDER) else { return false };
+    let mut words = order.split(' ');
+    let mut word = || words.next().unwrap();
+    let address: SocketAddr = word().parse().unwrap();
+    let (store, facts) = (PathBuf::from(word()), PathBuf::from(word()));
+    let is_runtime = word() == "Runtime";
+    let certificate = CertificateDer::from(std::fs::read(facts.join("certificate")).unwrap());
+    let artifact = artifact_of(&std::fs::read(facts.join("bytes")).unwrap(), is_runtime);
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = executor.block_on(async {
+        let store = Arc::new(Store::open(&store).unwrap());
+        let fetcher = dialling(address, trusting(&certificate));
+        let wanted = Wanted::judge(&artifact, &[AUTHORITY.to_owned()]).unwrap();
+        let (events, _events) = mpsc::channel(1);
+        let mut progress = Progress::new(events, wanted.spec.size());
+        println!("begins");
+        provision(&store, &fetcher, &wanted, &mut progress).await
+    });
+    println!("pulled {}", outcome.map_or_else(|reason| reason.as_str(), |()| "ok"));
+    true
+}
