@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::fetch::{Dial, Fetcher};
@@ -27,6 +28,8 @@ pub(super) enum Conduct {
     Serve,
     WithoutRanges,
     CutAfter(usize),
+    /// Sends so many bytes, says so, and sends no more until the client has gone.
+    HoldAfter(usize),
     Endless,
     Claims(usize),
     Flip(usize),
@@ -50,6 +53,8 @@ struct Shared {
     etag: Mutex<&'static str>,
     /// Request heads.
     seen: Mutex<Vec<String>>,
+    /// Responses that were held.
+    held: watch::Sender<usize>,
 }
 
 impl Host {
@@ -60,6 +65,7 @@ impl Host {
             conduct_at: Mutex::default(),
             etag: Mutex::new("\"first\""),
             seen: Mutex::default(),
+            held: watch::Sender::new(0),
         });
         let (server, certificate) = certificates();
         let socket = TcpSocket::new_v4().unwrap();
@@ -103,6 +109,11 @@ impl Host {
     /// From now on the file counts as another one.
     pub(super) fn tags(&self, etag: &'static str) {
         *self.shared.etag.lock().unwrap() = etag;
+    }
+
+    /// How many responses were held until now, and each change.
+    pub(super) fn held(&self) -> watch::Receiver<usize> {
+        self.shared.held.subscribe()
     }
 
     pub(super) fn heads(&self) -> Vec<String> {
@@ -187,6 +198,7 @@ async fn serve(acceptor: &TlsAcceptor, stream: TcpStream, shared: &Shared) -> st
     let bytes = shared.bytes.as_slice();
     let (from, total) = (from.unwrap_or(0), bytes.len());
     let full = format!("HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n");
+    let is_held = matches!(conduct, Conduct::HoldAfter(_));
     let (start, body) = match conduct {
         Conduct::Serve | Conduct::CutAfter(_) if from > 0 => (
             format!(
@@ -198,6 +210,7 @@ async fn serve(acceptor: &TlsAcceptor, stream: TcpStream, shared: &Shared) -> st
             bytes[from..].to_vec(),
         ),
         Conduct::Serve | Conduct::WithoutRanges => (full, bytes.to_vec()),
+        Conduct::HoldAfter(count) => (full, bytes[..count].to_vec()),
         Conduct::CutAfter(count) => (full, bytes[..count].to_vec()),
         Conduct::Endless => ("HTTP/1.1 200 OK\r\n".to_owned(), [bytes, bytes].concat()),
         Conduct::Claims(size) => {
@@ -215,5 +228,10 @@ async fn serve(acceptor: &TlsAcceptor, stream: TcpStream, shared: &Shared) -> st
     stream.write_all(start.as_bytes()).await?;
     stream.write_all(format!("ETag: {etag}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
     stream.write_all(&body).await?;
+    if is_held {
+        stream.flush().await?;
+        shared.held.send_modify(|held| *held += 1);
+        let _ = stream.read_u8().await;
+    }
     stream.shutdown().await
 }

@@ -2,6 +2,7 @@
 
 mod child;
 mod host;
+mod kills;
 
 use std::sync::Arc;
 

@@ -138,12 +138,12 @@ impl Partial {
         let spec = self.spec();
         let name = spec.digest().file_name();
         self.file.sync_all().map_err(|error| write_error(&error))?;
+        self.forget_origin();
         renameat(&*self.dir, partial_name(spec).as_str(), &*self.dir, name.as_str())
             .map_err(unavailable)?;
         fchmod(&self.file, kind.mode()).map_err(unavailable)?;
         fsync(&*self.dir).map_err(unavailable)?;
         store.remember(&bytes.at(identity_of(&self.file)?)?);
-        self.forget_origin();
         drop(self.lock);
         Ok(())
     }

@@ -1,0 +1,158 @@
+//! Killed at any moment, the store holds the verified file or none, and the next pull ends right
+//! (contract 8; architecture, promise 6). SIGKILL, to a process of its own that pulls.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const TEST: &str =
+    "kills::a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_right";
+/// Kills while bytes arrive, and as many after the last byte.
+const KILLS: usize = 100;
+/// Longest a child may take to get where it is killed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_right() {
+    if child::took_over() {
+        return;
+    }
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    executor.block_on(async {
+        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
+        world.host.describe_in(facts.path());
+        let scene = Scene { world, facts };
+        let size = scene.world.host.bytes().len();
+
+        for number in 0..KILLS {
+            let child = scene.child_after(kind_of(number), below(size)).await;
+            scene.kill(child, below(3_000));
+            let stored = scene.holds_the_file_or_none(kind_of(number));
+            assert!(!stored, "stored without its last byte");
+            scene.next_pull_ends_right(kind_of(number)).await;
+        }
+        let verifying = scene.time_from_the_last_byte().await;
+        let mut stored = 0;
+        for number in 0..KILLS {
+            let child = scene.child_after(kind_of(number), size).await;
+            scene.kill(child, below(verifying));
+            stored += usize::from(scene.holds_the_file_or_none(kind_of(number)));
+            scene.next_pull_ends_right(kind_of(number)).await;
+        }
+        println!("{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file");
+    });
+}
+
+/// A runtime takes one more step into the store than a model.
+fn kind_of(number: usize) -> Kind {
+    if number.is_multiple_of(2) { Kind::Model } else { Kind::Runtime }
+}
+
+/// A random number below this one.
+fn below(bound: usize) -> usize {
+    let number = RandomState::new().hash_one(bound);
+    usize::try_from(number % u64::try_from(bound).unwrap()).unwrap()
+}
+
+struct Scene {
+    world: World,
+    facts: TempDir,
+}
+
+impl Scene {
+    /// A child that has been sent so many bytes, and gets no more.
+    async fn child_after(&self, kind: Kind, bytes: usize) -> Child {
+        self.world.host.conducts(Conduct::HoldAfter(bytes));
+        let mut held = self.world.host.held();
+        held.mark_unchanged();
+        let (address, store) = (self.world.host.address, self.world.dir.path());
+        let child = child::start(TEST, address, store, kind, self.facts.path(), None);
+        tokio::time::timeout(LIMIT, held.changed()).await.unwrap().unwrap();
+        child
+    }
+
+    /// Kills it after so many microseconds.
+    fn kill(&self, mut child: Child, after: usize) {
+        std::thread::sleep(Duration::from_micros(after as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Microseconds in which a child gets from the last byte to its end, and half of that.
+    async fn time_from_the_last_byte(&self) -> usize {
+        let mut times = Vec::new();
+        for number in 0..6 {
+            let child = self.child_after(kind_of(number), self.world.host.bytes().len()).await;
+            let begun = Instant::now();
+            let said = child.wait_with_output().unwrap().stdout;
+            times.push(begun.elapsed());
+            assert!(String::from_utf8(said).unwrap().contains("pulled ok"));
+            self.next_pull_ends_right(kind_of(number)).await;
+        }
+        times.sort_unstable();
+        usize::try_from(times[3].as_micros()).unwrap() * 3 / 2
+    }
+
+    /// Whether it is the file.
+    fn holds_the_file_or_none(&self, kind: Kind) -> bool {
+        let (spec, path) = (self.spec(), self.world.dir.path().join(self.name()));
+        for name in self.names() {
+            let known = ["X", "X.partial", "X.origin", "X.verified", "X.lock"];
+            assert!(known.contains(&name.as_str()), "{name}");
+        }
+        let partial = path.with_extension("partial");
+        if let Ok(left) = fs::metadata(&partial) {
+            assert_eq!(left.permissions().mode() & 0o777, 0o600, "its owner must be able to go on");
+            let (kept, whole) = (fs::read(&partial).unwrap(), self.world.host.bytes());
+            assert!(whole.starts_with(&kept), "bytes that never came");
+        }
+        let store = Store::open(self.world.dir.path()).unwrap();
+        let opened = store.open_verified(spec, kind);
+        if path.exists() {
+            opened.unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+            assert!(fs::read(&path).unwrap() == self.world.host.bytes(), "other bytes");
+            return true;
+        }
+        assert_eq!(opened.unwrap_err(), Reason::NotProvisioned);
+        false
+    }
+
+    async fn next_pull_ends_right(&self, kind: Kind) {
+        self.world.host.conducts(Conduct::Serve);
+        let store = Arc::new(Store::open(self.world.dir.path()).unwrap());
+        let artifact = artifact_of(self.world.host.bytes(), kind == Kind::Runtime);
+        let wanted = Wanted::judge(&artifact, &[AUTHORITY.to_owned()]).unwrap();
+        let (events, _events) = mpsc::channel(64);
+        let mut progress = Progress::new(events, wanted.spec.size());
+        let outcome = provision(&store, &self.world.fetcher, &wanted, &mut progress).await;
+        assert_eq!(outcome, Ok(()));
+        store.open_verified(wanted.spec, kind).unwrap();
+        assert_eq!(self.names(), ["X", "X.verified"]);
+        store.remove(wanted.spec.digest()).unwrap();
+        assert_eq!(self.names(), Vec::<String>::new());
+    }
+
+    fn spec(&self) -> runtime_core::Spec {
+        Wanted::judge(&self.world.artifact(), &[AUTHORITY.to_owned()]).unwrap().spec
+    }
+
+    fn name(&self) -> String {
+        self.world.artifact().sha256
+    }
+
+    /// Names in the store, with X for the digest.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.world.dir.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.replace(&self.name(), "X"))
+            .collect();
+        names.sort();
+        names
+    }
+}
