@@ -1,5 +1,7 @@
 //! Every connection that this process may have, each handed out by the launcher.
 
+use std::fs::File;
+
 use monitor_api::Destination;
 use peer_socket::{Monitor, MonitorError};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -23,6 +25,17 @@ impl Connections {
             }
             #[cfg(test)]
             Self::Test(test) => test.gateway(port).await,
+        }
+    }
+
+    /// A metadata file of a catalog of this disk.
+    pub(crate) async fn catalog_file(&self, name: &str) -> Result<File, MonitorError> {
+        match self {
+            Self::Monitor(monitor) => {
+                monitor.open_file(Destination::CatalogFile { name: name.to_owned() }).await
+            }
+            #[cfg(test)]
+            Self::Test(test) => test.catalog_file(name),
         }
     }
 

@@ -63,6 +63,11 @@ impl fmt::Debug for Https {
 }
 
 impl Https {
+    /// Where its connections come from.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// A client; without a TLS configuration every request fails as unreachable.
     pub(crate) fn new(connections: Connections, tls: Option<Arc<ClientConfig>>) -> Self {
         Self { connections, tls: tls.map(TlsConnector::from) }

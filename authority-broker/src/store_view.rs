@@ -119,6 +119,7 @@ impl Supervisor {
             sha256: entry.sha256.clone(),
             size_bytes: entry.size_bytes,
             allowed_sources: self.allowed_sources.clone()?,
+            import: entry.import.clone(),
         })
     }
 

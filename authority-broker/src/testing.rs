@@ -34,6 +34,7 @@ const HOST: &str = "gateway.localhost";
 #[derive(Debug, Default)]
 pub(crate) struct TestConnections {
     bus: Option<PathBuf>,
+    catalog: Option<PathBuf>,
 }
 
 impl TestConnections {
@@ -44,7 +45,18 @@ impl TestConnections {
 
     /// With a session bus at this path.
     pub(crate) fn with_bus(bus: PathBuf) -> Connections {
-        Connections::Test(Arc::new(Self { bus: Some(bus) }))
+        Connections::Test(Arc::new(Self { bus: Some(bus), catalog: None }))
+    }
+
+    /// With a catalog whose metadata lies in this directory.
+    pub(crate) fn with_catalog(catalog: PathBuf) -> Connections {
+        Connections::Test(Arc::new(Self { bus: None, catalog: Some(catalog) }))
+    }
+
+    pub(crate) fn catalog_file(&self, name: &str) -> Result<std::fs::File, MonitorError> {
+        let dir = self.catalog.as_ref().ok_or(MonitorError::Gone)?;
+        let not_there = |_| MonitorError::Refused(monitor_api::MonitorRefusal::NotThere);
+        std::fs::File::open(dir.join(name)).map_err(not_there)
     }
 
     pub(crate) async fn gateway(&self, port: u16) -> Result<TcpStream, MonitorError> {

@@ -160,11 +160,12 @@ async fn stand(configured: &str) -> Stand {
         (NEW_RUNTIME, runtime("new", "b11434")),
     ];
     let untrusted = targets.iter().map(|(sha256, custom)| UntrustedTarget {
+        name: "target",
         length: 10,
         sha256: sha256.as_slice(),
         custom: custom.clone(),
     });
-    let catalog = judge(untrusted, &HostName::of_pair("g.test:1").unwrap(), &[]).unwrap();
+    let catalog = judge(untrusted, Some(&HostName::of_pair("g.test:1").unwrap()), &[]).unwrap();
 
     let supervisor = StandIn::default();
     supervisor.state().pid = 1;

@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
+use crate::catalog_files::CatalogDirectory;
 use crate::limits::CONNECT_LIMIT;
 use crate::reclaim::Record;
 use crate::resolve::resolve;
@@ -25,6 +26,7 @@ use crate::{figures, listeners};
 pub(crate) struct Dialer {
     gateway: Hosts,
     models: Hosts,
+    catalog: Option<CatalogDirectory>,
     bound: SocketAddr,
     session_bus: Option<BusAddress>,
     runtime_dir: OwnedFd,
@@ -45,6 +47,7 @@ impl Dialer {
         Ok(Arc::new(Self {
             gateway: Hosts::of_gateway(settings),
             models: Hosts::of_models(settings),
+            catalog: settings.gateway.catalog_directory().map(CatalogDirectory::new),
             bound,
             session_bus: BusAddress::of_environment(),
             runtime_dir: open_directory(&dirs.runtime)?,
@@ -110,6 +113,8 @@ impl Dialer {
         match destination {
             Destination::Gateway { host, port } => tcp_to(&self.gateway, host, *port).await,
             Destination::ModelHost { host, port } => tcp_to(&self.models, host, *port).await,
+            Destination::CatalogFile { name } => self.catalog()?.open("metadata", name).map(one),
+            Destination::ImportedFile { name } => self.catalog()?.open("targets", name).map(one),
             Destination::SessionBus => self.open_session_bus().await,
             Destination::SupervisorControl => self.own_socket(listeners::SUPERVISOR_CONTROL).await,
             Destination::SupervisorStatus => self.own_socket(listeners::SUPERVISOR_STATUS).await,
@@ -124,6 +129,10 @@ impl Dialer {
                 Ok(one(stream.into()))
             }
         }
+    }
+
+    fn catalog(&self) -> Result<&CatalogDirectory, MonitorRefusal> {
+        self.catalog.as_ref().ok_or(MonitorRefusal::NotAllowed)
     }
 
     fn supervisor(&self) -> Result<u32, MonitorRefusal> {

@@ -8,6 +8,8 @@ use monitor_api::{Ask, Destination, MonitorRefusal, Role};
 pub(crate) enum Kind {
     Gateway,
     ModelHost,
+    CatalogFile,
+    ImportedFile,
     SessionBus,
     SupervisorControl,
     SupervisorStatus,
@@ -32,14 +34,16 @@ const fn row(role: Role, kind: Kind, reason: &'static str) -> Row {
 }
 
 /// Everything that is ever handed out.
-pub(crate) const TABLE: [Row; 15] = [
+pub(crate) const TABLE: [Row; 17] = [
     row(Role::Broker, Kind::Gateway, "sign-in and catalog, hosts of [gateway] only"),
+    row(Role::Broker, Kind::CatalogFile, "metadata of a file:// catalog, beneath it only"),
     row(Role::Broker, Kind::SessionBus, "the Secret Service keeps the four accounts"),
     row(Role::Broker, Kind::SupervisorControl, "provision, start, stop, remove"),
     row(Role::Broker, Kind::FrontdoorControl, "the digest of the loopback token"),
     row(Role::Broker, Kind::RedirectListener, "one sign-in redirect"),
     row(Role::Broker, Kind::Ready, "start-up order"),
     row(Role::Supervisor, Kind::ModelHost, "downloads, hosts of [models] only"),
+    row(Role::Supervisor, Kind::ImportedFile, "files of a file:// catalog, beneath it only"),
     row(Role::Supervisor, Kind::RuntimeSocket, "health while starting"),
     row(Role::Supervisor, Kind::RuntimeFigures, "memory and CPU of its own child"),
     row(Role::Supervisor, Kind::RuntimeRecord, "reclaim after a crash, out-of-memory score"),
@@ -60,6 +64,8 @@ fn kind_of(ask: &Ask) -> Kind {
     match ask {
         Ask::Open(Destination::Gateway { .. }) => Kind::Gateway,
         Ask::Open(Destination::ModelHost { .. }) => Kind::ModelHost,
+        Ask::Open(Destination::CatalogFile { .. }) => Kind::CatalogFile,
+        Ask::Open(Destination::ImportedFile { .. }) => Kind::ImportedFile,
         Ask::Open(Destination::SessionBus) => Kind::SessionBus,
         Ask::Open(Destination::SupervisorControl) => Kind::SupervisorControl,
         Ask::Open(Destination::SupervisorStatus) => Kind::SupervisorStatus,
@@ -124,6 +130,8 @@ mod tests {
         vec![
             Ask::Open(Destination::Gateway { host: host(), port: 443 }),
             Ask::Open(Destination::ModelHost { host: host(), port: 443 }),
+            Ask::Open(Destination::CatalogFile { name: host() }),
+            Ask::Open(Destination::ImportedFile { name: host() }),
             Ask::Open(Destination::SessionBus),
             Ask::Open(Destination::SupervisorControl),
             Ask::Open(Destination::SupervisorStatus),
@@ -151,6 +159,7 @@ mod tests {
             granted_to(Role::Broker),
             [
                 Kind::Gateway,
+                Kind::CatalogFile,
                 Kind::SessionBus,
                 Kind::SupervisorControl,
                 Kind::FrontdoorControl,
@@ -162,6 +171,7 @@ mod tests {
             granted_to(Role::Supervisor),
             [
                 Kind::ModelHost,
+                Kind::ImportedFile,
                 Kind::RuntimeSocket,
                 Kind::RuntimeFigures,
                 Kind::RuntimeRecord,

@@ -70,6 +70,7 @@ fn code(reason: Reason) -> Code {
         | Reason::DownloadTruncated
         | Reason::ConnectionFailed
         | Reason::ServerRefused
+        | Reason::SourceUnavailable
         | Reason::TooManyRedirects
         | Reason::StoreUnavailable => Code::Unavailable,
         Reason::AccumulatorFinalized

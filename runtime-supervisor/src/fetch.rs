@@ -1,6 +1,7 @@
 //! Moves bytes from a model host, over connections that the launcher opens. Knows nothing of
 //! digests; no URL, header or server text of it is ever printed.
 
+use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,10 +27,15 @@ type Dialled = Pin<Box<dyn Future<Output = Result<TcpStream, Reason>> + Send>>;
 /// Opens a TCP connection to a host and port.
 pub(crate) type Dial = Arc<dyn Fn(String, u16) -> Dialled + Send + Sync>;
 
-/// Fetches permitted URLs.
+type Opened = Pin<Box<dyn Future<Output = Result<File, Reason>> + Send>>;
+/// Opens a file of a catalog of this disk by its name.
+pub(crate) type OpenFile = Arc<dyn Fn(String) -> Opened + Send + Sync>;
+
+/// Fetches permitted URLs, and files that are imported.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
     dial: Dial,
+    open_file: OpenFile,
     tls: TlsConnector,
 }
 
@@ -47,13 +53,28 @@ pub(crate) struct Download {
 }
 
 impl Fetcher {
-    /// A fetcher over connections made by `dial`.
+    /// A fetcher over connections made by `dial`, that imports nothing.
     pub(crate) fn new(dial: Dial, tls: ClientConfig) -> Self {
-        Self { dial, tls: TlsConnector::from(Arc::new(tls)) }
+        let open_file: OpenFile =
+            Arc::new(|_| Box::pin(std::future::ready(Err(Reason::SourceNotAllowed))));
+        Self { dial, open_file, tls: TlsConnector::from(Arc::new(tls)) }
     }
 
-    /// A fetcher whose connections the launcher opens.
+    /// The same, and it imports what `open_file` opens.
+    pub(crate) fn importing(self, open_file: OpenFile) -> Self {
+        Self { open_file, ..self }
+    }
+
+    /// A fetcher whose connections and files the launcher opens.
     pub(crate) fn over(monitor: Monitor, tls: ClientConfig) -> Self {
+        let files = monitor.clone();
+        let open_file: OpenFile = Arc::new(move |name| {
+            let monitor = files.clone();
+            Box::pin(async move {
+                let destination = Destination::ImportedFile { name };
+                monitor.open_file(destination).await.map_err(|error| open_refusal(&error))
+            })
+        });
         let dial: Dial = Arc::new(move |host, port| {
             let monitor = monitor.clone();
             Box::pin(async move {
@@ -61,7 +82,16 @@ impl Fetcher {
                 monitor.open_tcp(destination).await.map_err(|error| dial_refusal(&error))
             })
         });
-        Self::new(dial, tls)
+        Self::new(dial, tls).importing(open_file)
+    }
+
+    /// Opens a file of a catalog of this disk.
+    ///
+    /// # Errors
+    /// [`Reason::SourceNotAllowed`] unless it is a regular file beneath the catalog;
+    /// [`Reason::SourceUnavailable`] when it is not there.
+    pub(crate) async fn open_file(&self, name: &str) -> Result<File, Reason> {
+        (self.open_file)(name.to_owned()).await
     }
 
     /// Asks for the file of `size` bytes from `offset` on, following redirects within the
@@ -240,6 +270,15 @@ fn strong_etag(response: &Response<Incoming>) -> Option<String> {
     let etag = header_text(response, &header::ETAG)?;
     let is_strong = etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"');
     (is_strong && etag.len() <= MAX_ETAG).then(|| etag.to_owned())
+}
+
+fn open_refusal(error: &MonitorError) -> Reason {
+    match error {
+        MonitorError::Refused(MonitorRefusal::NotThere)
+        | MonitorError::Gone
+        | MonitorError::Timeout => Reason::SourceUnavailable,
+        MonitorError::Refused(_) => Reason::SourceNotAllowed,
+    }
 }
 
 fn dial_refusal(error: &MonitorError) -> Reason {

@@ -9,6 +9,9 @@ mod error;
 mod fetch;
 mod gpu;
 mod health;
+mod import;
+#[cfg(test)]
+mod import_tests;
 mod inspect;
 mod limits;
 mod machine;

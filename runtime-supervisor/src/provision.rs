@@ -11,6 +11,7 @@ use runtime_core::{
 use tokio::sync::mpsc;
 
 use crate::fetch::{Download, Fetcher};
+use crate::import::import;
 use crate::limits::{LOCK_PAUSE, QUEUED_PIECES};
 use crate::progress::Progress;
 use crate::store::{Kind, Origin, Partial, Store};
@@ -24,8 +25,16 @@ pub(crate) struct Wanted {
     pub(crate) kind: Kind,
     /// What its bytes must be.
     pub(crate) spec: Spec,
-    urls: Vec<PermittedUrl>,
-    sources: AllowedSources,
+    places: Vec<Place>,
+}
+
+/// Where its bytes lie.
+#[derive(Debug)]
+enum Place {
+    /// At a model host; redirects stay within the sources.
+    Web { url: PermittedUrl, sources: Arc<AllowedSources> },
+    /// Beside a catalog of this disk, by the file's name.
+    Disk(String),
 }
 
 impl Wanted {
@@ -35,16 +44,27 @@ impl Wanted {
     /// [`Reason::MalformedSpec`], [`Reason::SchemeNotAllowed`], [`Reason::SourceNotAllowed`].
     pub(crate) fn judge(artifact: &v1::Artifact, hosts: &[String]) -> Result<Self, Reason> {
         let (id, kind, spec) = judge_values(artifact)?;
+        let places = match artifact.import.is_empty() {
+            true => Place::on_the_web(artifact, hosts)?,
+            false if artifact.urls.is_empty() => vec![Place::Disk(artifact.import.clone())],
+            false => return Err(Reason::MalformedSpec),
+        };
+        Ok(Self { id, kind, spec, places })
+    }
+}
+
+impl Place {
+    fn on_the_web(artifact: &v1::Artifact, hosts: &[String]) -> Result<Vec<Self>, Reason> {
         let sources = AllowedSources::parse(&artifact.allowed_sources, hosts)?;
-        let urls: Vec<_> = artifact
-            .urls
-            .iter()
-            .map(|url| validate_source(url, &sources))
-            .collect::<Result<_, _>>()?;
-        if urls.is_empty() || urls.len() > MAX_SOURCES {
+        if artifact.urls.is_empty() || artifact.urls.len() > MAX_SOURCES {
             return Err(Reason::SourceNotAllowed);
         }
-        Ok(Self { id, kind, spec, urls, sources })
+        let sources = Arc::new(sources);
+        let permit = |url: &String| {
+            let url = validate_source(url, &sources)?;
+            Ok(Self::Web { url, sources: Arc::clone(&sources) })
+        };
+        artifact.urls.iter().map(permit).collect()
     }
 }
 
@@ -119,12 +139,12 @@ async fn obtain(
     } else {
         Reason::SourceNotAllowed
     };
-    let mut sources = wanted.urls.iter();
-    let mut source = sources.next().filter(|_| !is_of_the_disk(reason));
-    while let Some(url) = source {
+    let mut places = wanted.places.iter();
+    let mut place = places.next().filter(|_| !is_of_the_disk(reason));
+    while let Some(source) = place {
         let had = partial.received();
         let outcome;
-        (partial, outcome) = receive(fetcher, wanted, url, partial, progress).await?;
+        (partial, outcome) = receive(fetcher, source, partial, progress).await?;
         let outcome = match outcome {
             Ok(()) => complete(store, partial, wanted.kind).await?,
             Err(reason) => Err((partial, reason)),
@@ -133,11 +153,11 @@ async fn obtain(
             Ok(()) => return Ok(()),
             Err(failed) => failed,
         };
-        source = match reason {
+        place = match reason {
             reason if is_of_the_disk(reason) => None,
             // Perhaps the bytes were wrong that were there before: this source gets to send all.
-            Reason::DigestMismatch if had > 0 => Some(url),
-            _ => sources.next(),
+            Reason::DigestMismatch if had > 0 => Some(source),
+            _ => places.next(),
         };
     }
     if reason == Reason::SizeMismatch || partial.received() == 0 {
@@ -166,18 +186,21 @@ fn is_of_the_disk(reason: Reason) -> bool {
 /// Receives what is missing from this source.
 async fn receive(
     fetcher: &Fetcher,
-    wanted: &Wanted,
-    url: &PermittedUrl,
+    place: &Place,
     partial: Partial,
     progress: &mut Progress,
 ) -> Result<(Partial, Result<(), Reason>), Reason> {
-    let (received, size) = (partial.received(), wanted.spec.size());
+    let (received, size) = (partial.received(), partial.spec().size());
     if received == size {
         return Ok((partial, Ok(())));
     }
+    let (url, sources) = match place {
+        Place::Web { url, sources } => (url, sources),
+        Place::Disk(name) => return import(fetcher, name, partial, progress).await,
+    };
     let source = format!("{}{}", url.host_header(), url.request_target());
     let etag = partial.tag_of(&source);
-    match fetcher.open(url.clone(), &wanted.sources, received, etag, size).await {
+    match fetcher.open(url.clone(), sources, received, etag, size).await {
         Ok(download) => pump(partial, download, source, progress).await,
         Err(reason) => Ok((partial, Err(reason))),
     }

@@ -41,15 +41,16 @@ fn gateway(settings: &Settings) -> Checked {
     if gateway.catalog_url.is_empty() {
         return Ok(());
     }
+    let is_url = is_https(&gateway.catalog_url) || gateway.catalog_directory().is_some();
     require(
-        !gateway.catalog_url.starts_with("file:"),
+        is_url && gateway.catalog_url.ends_with('/'),
         "gateway.catalog_url",
-        "file:// catalogs are not available yet; an https URL is expected",
+        "an https URL, or file:///DIRECTORY of this disk, that ends in /",
     )?;
     require(
-        is_https(&gateway.catalog_url) && gateway.catalog_url.ends_with('/'),
-        "gateway.catalog_url",
-        "an https URL that ends in /",
+        !gateway.catalog_needs_session || gateway.catalog_directory().is_none(),
+        "gateway.catalog_needs_session",
+        "must be false for a catalog on this disk, which nobody signs in at",
     )?;
     require(
         gateway.trust_root.is_absolute(),
@@ -208,8 +209,32 @@ mod tests {
             let refused = refused_key(|s| s.gateway.issuer = issuer.to_owned());
             assert_eq!(refused, Some("gateway.issuer"), "{issuer}");
         }
-        let refused = refused_key(|s| s.gateway.catalog_url = "file:///catalog/".to_owned());
-        assert_eq!(refused, Some("gateway.catalog_url"));
+    }
+
+    #[test]
+    fn a_catalog_of_this_disk_is_an_absolute_directory_without_a_session() {
+        let with = |url: &str, catalog_needs_session: bool| {
+            refused_key(|s| {
+                s.gateway.issuer = "https://g.example/".to_owned();
+                s.gateway.catalog_url = url.to_owned();
+                s.gateway.trust_root = "/root.json".into();
+                s.gateway.catalog_needs_session = catalog_needs_session;
+            })
+        };
+        assert_eq!(with("file:///home/ana/my%20catalog/", false), None);
+        assert_eq!(with("file:///catalog/", true), Some("gateway.catalog_needs_session"));
+        for url in [
+            "file:///catalog",
+            "file://elsewhere.example/catalog/",
+            "file:catalog/",
+            "file:///catalog/?q/",
+            "file:///catalog/#f/",
+            "file:///a/%2e%2e/b/",
+            "file:///a/../b/",
+            "FILE:///catalog/",
+        ] {
+            assert_eq!(with(url, false), Some("gateway.catalog_url"), "{url}");
+        }
     }
 
     #[test]

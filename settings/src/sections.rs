@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// The whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,8 @@ impl Default for Settings {
 pub struct Gateway {
     /// Issuer identifier (RFC 8414), compared exactly. Empty: no account on this installation.
     pub issuer: String,
-    /// Base URL of the TUF repository; its metadata lies under `metadata/`.
+    /// Base URL of the TUF repository, `https` or `file`; its metadata lies under `metadata/`,
+    /// and the files of one on this disk under `targets/`.
     pub catalog_url: String,
     /// Path of the pinned first root of the catalog.
     pub trust_root: PathBuf,
@@ -58,6 +60,21 @@ pub struct Gateway {
     pub ca_file: PathBuf,
     /// Development: allow loopback and private addresses.
     pub private_hosts: bool,
+}
+
+impl Gateway {
+    /// The directory of a `file://` catalog; `None` when it is not on this disk, or not written
+    /// in the one way that every reader understands alike.
+    #[must_use]
+    pub fn catalog_directory(&self) -> Option<PathBuf> {
+        if !self.catalog_url.starts_with("file:///") {
+            return None;
+        }
+        let url = Url::parse(&self.catalog_url).ok()?;
+        // The parser resolves dot segments and drops what is no path: then it is not as written.
+        (url.as_str() == self.catalog_url && url.query().is_none() && url.fragment().is_none())
+            .then(|| url.to_file_path().ok())?
+    }
 }
 
 impl Default for Gateway {

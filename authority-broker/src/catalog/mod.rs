@@ -1,4 +1,4 @@
-//! The signed catalog (contract 8): fetched from the gateway, verified by TUF, judged entry by
+//! The signed catalog (contract 8): fetched from the gateway or read from this disk, verified by TUF, judged entry by
 //! entry, kept while it is unexpired.
 
 mod datastore;
@@ -27,6 +27,8 @@ use update::{Source, Updated, Updater};
 pub(crate) struct Catalogs {
     updater: Result<Updater, Reason>,
     needs_session: bool,
+    /// On this disk it is read anew each time: its owner publishes and looks at once.
+    on_disk: bool,
     sessions: Arc<Sessions>,
     /// Held over an update: one at a time, however many callers.
     held: Mutex<Option<Held>>,
@@ -80,6 +82,7 @@ impl Catalogs {
         Arc::new(Self {
             updater: updater(gateway, pinned_root, model_hosts, state_dir, https),
             needs_session: gateway.catalog_needs_session,
+            on_disk: gateway.catalog_directory().is_some(),
             sessions,
             held: Mutex::new(None),
         })
@@ -96,7 +99,7 @@ impl Catalogs {
         }
         let mut held = self.held.lock().await;
         match &*held {
-            Some(fresh) if fresh.is_fresh() => Ok(Arc::clone(&fresh.catalog)),
+            Some(fresh) if fresh.is_fresh() && !self.on_disk => Ok(Arc::clone(&fresh.catalog)),
             Some(_) | None => self.update(&mut held).await,
         }
     }
@@ -171,7 +174,7 @@ impl Catalogs {
 }
 
 async fn ask_once(updater: &Updater, token: Option<&Secret>) -> Result<Updated, UpdateFault> {
-    let source = Source::Gateway { bearer: token.map(Secret::duplicate) };
+    let source = Source::Origin { bearer: token.map(Secret::duplicate) };
     timeout(CATALOG_UPDATE, updater.update(source)).await.unwrap_or(Err(UpdateFault::Unreachable))
 }
 
@@ -186,13 +189,18 @@ fn updater(
         return Err(Reason::CatalogNotConfigured);
     };
     let mut base = Url::parse(&gateway.catalog_url).map_err(|_| Reason::CatalogNotConfigured)?;
-    if base.scheme() != "https" || base.query().is_some() || base.fragment().is_some() {
+    let on_disk = gateway.catalog_directory().is_some();
+    if (base.scheme() != "https" && !on_disk) || base.query().is_some() || base.fragment().is_some()
+    {
         return Err(Reason::CatalogNotConfigured);
     }
     if !base.path().ends_with('/') {
         base.set_path(&format!("{}/", base.path()));
     }
-    let host = HostName::of_url(&base).ok_or(Reason::CatalogNotConfigured)?;
+    let host = match on_disk {
+        true => None,
+        false => Some(HostName::of_url(&base).ok_or(Reason::CatalogNotConfigured)?),
+    };
     let model_hosts =
         model_hosts.iter().map(|pair| HostName::of_pair(pair)).collect::<Result<_, _>>()?;
     Updater::new(base, host, model_hosts, pinned_root, state_dir, https)
@@ -210,6 +218,7 @@ impl Catalogs {
         Arc::new(Self {
             updater: Err(Reason::CatalogUnreachable),
             needs_session: false,
+            on_disk: false,
             sessions,
             held: Mutex::new(Some(held)),
         })

@@ -1,7 +1,9 @@
-//! Where tough's bytes come from: the gateway, or the copy of what the gateway last gave.
+//! Where tough's bytes come from: the gateway, this disk, or the copy of what last came.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authority_core::Secret;
@@ -10,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Request, StatusCode};
+use monitor_api::MonitorRefusal;
+use peer_socket::MonitorError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tough::{Bytes, Transport, TransportError, TransportErrorKind, TransportStream, async_trait};
 use url::Url;
@@ -40,9 +44,9 @@ impl<'de> Deserialize<'de> for OfflineCopy {
     }
 }
 
-/// tough's transport over the handed connections.
+/// tough's transport over the handed connections and files.
 #[derive(Clone)]
-pub(super) struct GatewayTransport {
+pub(super) struct CatalogTransport {
     https: Https,
     /// Nothing outside this prefix is asked for, and the bearer token goes nowhere else.
     metadata_base: Url,
@@ -56,13 +60,13 @@ struct Seen {
     fault: Option<UpdateFault>,
 }
 
-impl fmt::Debug for GatewayTransport {
+impl fmt::Debug for CatalogTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GatewayTransport")
+        f.write_str("CatalogTransport")
     }
 }
 
-impl GatewayTransport {
+impl CatalogTransport {
     pub(super) fn new(https: Https, metadata_base: Url, bearer: Option<Secret>) -> Self {
         Self { https, metadata_base, bearer: bearer.map(Arc::new), seen: Arc::default() }
     }
@@ -83,6 +87,35 @@ impl GatewayTransport {
 
     async fn file(&self, name: &str, url: &Url) -> Result<Bytes, TransportErrorKind> {
         let limit = if name.ends_with("targets.json") { TARGETS_BYTES } else { METADATA_BYTES };
+        match self.metadata_base.scheme() {
+            "file" => self.disk_file(name, limit).await,
+            _ => self.gateway_file(name, url, limit).await,
+        }
+    }
+
+    async fn disk_file(&self, name: &str, limit: usize) -> Result<Bytes, TransportErrorKind> {
+        let file = match self.https.connections().catalog_file(name).await {
+            Ok(file) => file,
+            Err(MonitorError::Refused(MonitorRefusal::NotThere))
+                if name.ends_with(".root.json") =>
+            {
+                return Err(TransportErrorKind::FileNotFound);
+            }
+            Err(_) => return self.fails(UpdateFault::Unreachable),
+        };
+        match tokio::task::spawn_blocking(move || read_whole(file, limit)).await {
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => Err(TransportErrorKind::Other),
+            Ok(Err(_)) | Err(_) => self.fails(UpdateFault::Unreachable),
+        }
+    }
+
+    async fn gateway_file(
+        &self,
+        name: &str,
+        url: &Url,
+        limit: usize,
+    ) -> Result<Bytes, TransportErrorKind> {
         let answer = match self.https.send(self.request(url)?, limit).await {
             Ok(answer) => answer,
             // Endless data is the repository's doing and refused, not waited out.
@@ -125,7 +158,7 @@ impl GatewayTransport {
 }
 
 #[async_trait]
-impl Transport for GatewayTransport {
+impl Transport for CatalogTransport {
     /// tough takes every failure of `fetch` itself for "there is no newer root". Only a file that
     /// is truly not there may say so; all else fails in the stream, which tough does not overlook.
     async fn fetch(&self, url: Url) -> Result<TransportStream, TransportError> {
@@ -156,6 +189,13 @@ impl Transport for CopyTransport {
             None => Err(TransportError::new(TransportErrorKind::FileNotFound, "")),
         }
     }
+}
+
+/// A file of at most `limit` bytes; `None` when it is longer.
+fn read_whole(file: File, limit: usize) -> io::Result<Option<Bytes>> {
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= limit).then(|| Bytes::from(bytes)))
 }
 
 fn whole(bytes: Bytes) -> TransportStream {

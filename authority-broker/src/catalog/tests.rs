@@ -13,9 +13,10 @@ use tempfile::TempDir;
 use super::Catalogs;
 use super::repository::{FUTURE, Files, Key, PAST, Repository};
 use crate::clock;
+use crate::https::Https;
 use crate::keychain::memory::MemoryStore;
 use crate::session::Sessions;
-use crate::testing::{Gateway, json as json_answer, not_found};
+use crate::testing::{Gateway, TestConnections, json as json_answer, not_found};
 
 fn model(id: &str) -> Value {
     json!({"kind": "model", "id": id, "urls": ["https://models.localhost:1/m.gguf"],
@@ -365,7 +366,7 @@ async fn without_a_root_or_an_https_url_there_is_no_catalog() {
         ("", Some(stand.pinned.clone())),
         ("https://gateway.localhost/", None),
         ("http://gateway.localhost/", Some(stand.pinned.clone())),
-        ("file:///catalog/", Some(stand.pinned.clone())),
+        ("file://elsewhere.example/catalog/", Some(stand.pinned.clone())),
     ] {
         let configured = Configured {
             catalog_url: url.to_owned(),
@@ -377,4 +378,43 @@ async fn without_a_root_or_an_https_url_there_is_no_catalog() {
         let catalogs = Catalogs::new(&configured, pinned, &[], state, https.clone(), sessions);
         assert_eq!(ids(&catalogs).await, Err(Reason::CatalogNotConfigured), "{url}");
     }
+}
+
+/// A catalog of this disk: no host, no session, and what is published is seen at once.
+#[tokio::test]
+async fn a_catalog_of_this_disk_is_verified_like_any_other_and_read_anew() {
+    let beside = |id: &str| {
+        json!({"kind": "model", "id": id, "license": "MIT", "context_length": 1,
+               "architecture": "a", "quantization": "q"})
+    };
+    let repository = Repository::new().await;
+    let (disk, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let write = || {
+        for (name, bytes) in &*repository.files.lock().unwrap() {
+            std::fs::write(disk.path().join(name), bytes).unwrap();
+        }
+    };
+    let connections = TestConnections::with_catalog(disk.path().to_owned());
+    let https = Https::new(connections, None);
+    let sessions = Sessions::new("", MemoryStore::default().keychain(), https.clone());
+    let configured = Configured {
+        catalog_url: "file:///home/ana/catalog/".to_owned(),
+        catalog_needs_session: false,
+        ..Configured::default()
+    };
+    let (pinned, state) = (Some(repository.pinned()), state.path());
+    let catalogs = Catalogs::new(&configured, pinned, &[], state, https, sessions);
+    assert_eq!(ids(&catalogs).await, Err(Reason::CatalogUnreachable), "nothing is there");
+
+    repository.publish(1, FUTURE, &[beside("m")]).await;
+    write();
+    assert_eq!(ids(&catalogs).await, only("m"));
+    let entry = catalogs.current().await.unwrap().get("m").unwrap().clone();
+    assert_eq!((entry.import, entry.urls.len()), (format!("{}.target-0", "00".repeat(32)), 0));
+    repository.publish(2, FUTURE, &[beside("n")]).await;
+    write();
+    assert_eq!(ids(&catalogs).await, only("n"), "it was kept for a minute");
+    repository.publish_as(&Key::new(), 3, &[beside("evil")]).await;
+    write();
+    assert_eq!(ids(&catalogs).await, Err(Reason::ManifestUntrusted));
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::UpdateFault;
 use super::datastore::{Begun, Datastore};
-use super::offline::{CopyTransport, GatewayTransport, OfflineCopy};
+use super::offline::{CatalogTransport, CopyTransport, OfflineCopy};
 use super::trust::Versions;
 use crate::https::Https;
 use crate::limits::{METADATA_BYTES, ROOT_UPDATES, TARGETS_BYTES};
@@ -23,7 +23,8 @@ use crate::limits::{METADATA_BYTES, ROOT_UPDATES, TARGETS_BYTES};
 pub(super) struct Updater {
     metadata_base: Url,
     targets_base: Url,
-    host: HostName,
+    /// `None`: this disk.
+    host: Option<HostName>,
     model_hosts: Vec<HostName>,
     datastore: Datastore,
     https: Https,
@@ -31,8 +32,9 @@ pub(super) struct Updater {
 
 /// Where an update's files come from.
 pub(super) enum Source {
-    /// The gateway, with the session's access token where it asks for one.
-    Gateway {
+    /// Where the catalog lies: the gateway, with the session's access token where it asks for
+    /// one, or this disk.
+    Origin {
         /// The access token.
         bearer: Option<Secret>,
     },
@@ -49,7 +51,7 @@ pub(super) struct Updated {
 impl Updater {
     pub(super) fn new(
         base: Url,
-        host: HostName,
+        host: Option<HostName>,
         model_hosts: Vec<HostName>,
         pinned_root: Vec<u8>,
         state_dir: &Path,
@@ -70,9 +72,9 @@ impl Updater {
     pub(super) async fn update(&self, source: Source) -> Result<Updated, UpdateFault> {
         let begun = self.on_disk(|datastore| datastore.begin()).await?;
         match source {
-            Source::Gateway { bearer } => {
+            Source::Origin { bearer } => {
                 let base = self.metadata_base.clone();
-                let transport = GatewayTransport::new(self.https.clone(), base, bearer);
+                let transport = CatalogTransport::new(self.https.clone(), base, bearer);
                 let loaded = self.load(&begun, transport.clone()).await;
                 self.conclude(begun, loaded, &transport).await
             }
@@ -114,7 +116,7 @@ impl Updater {
         &self,
         begun: Begun,
         loaded: Result<Repository, Error>,
-        transport: &GatewayTransport,
+        transport: &CatalogTransport,
     ) -> Result<Updated, UpdateFault> {
         let repository = match loaded {
             Ok(repository) => repository,
@@ -144,13 +146,14 @@ impl Updater {
             return Err(UpdateFault::Refused(Reason::ManifestUntrusted));
         }
         let targets = &repository.targets().signed.targets;
-        let untrusted = targets.values().map(|target| UntrustedTarget {
+        let untrusted = targets.iter().map(|(name, target)| UntrustedTarget {
+            name: name.raw(),
             length: target.length,
             sha256: &target.hashes.sha256,
             custom: Value::Object(target.custom.clone().into_iter().collect()),
         });
-        let catalog =
-            judge(untrusted, &self.host, &self.model_hosts).map_err(UpdateFault::Refused)?;
+        let catalog = judge(untrusted, self.host.as_ref(), &self.model_hosts)
+            .map_err(UpdateFault::Refused)?;
         Ok(Updated { catalog, expires_at: earliest_expiry(repository) })
     }
 

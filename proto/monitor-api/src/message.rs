@@ -37,6 +37,16 @@ pub enum Destination {
         /// TCP port.
         port: u16,
     },
+    /// A file beneath `metadata/` of a `file://` catalog, opened for reading.
+    CatalogFile {
+        /// One path segment.
+        name: String,
+    },
+    /// A file beneath `targets/` of a `file://` catalog, opened for reading.
+    ImportedFile {
+        /// One path segment.
+        name: String,
+    },
     /// The D-Bus session bus, a Unix stream socket.
     SessionBus,
     /// `supervisor-control.sock`.

@@ -118,6 +118,14 @@ impl Monitor {
         TcpListener::from_std(listener).map_err(|_| MonitorError::Gone)
     }
 
+    /// One opened file.
+    ///
+    /// # Errors
+    /// [`MonitorError`].
+    pub async fn open_file(&self, destination: Destination) -> Result<std::fs::File, MonitorError> {
+        Ok(self.open_one(destination).await?.into())
+    }
+
     /// Tells the launcher something that carries no descriptor back.
     ///
     /// # Errors

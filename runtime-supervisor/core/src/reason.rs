@@ -53,6 +53,8 @@ pub enum Reason {
     ConnectionFailed,
     /// The model host answered with something else than the file.
     ServerRefused,
+    /// The file to be imported is not there, or cannot be read.
+    SourceUnavailable,
     /// The store cannot be read or written.
     StoreUnavailable,
     /// The running runtime uses this file.
@@ -96,6 +98,7 @@ impl Reason {
             Self::DownloadTruncated => "download_truncated",
             Self::ConnectionFailed => "connection_failed",
             Self::ServerRefused => "server_refused",
+            Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::InUse => "in_use",
             Self::AlreadyRunning => "already_running",

@@ -140,6 +140,7 @@ pub(super) fn artifact_of(bytes: &[u8], is_runtime: bool) -> v1::Artifact {
         sha256: hex::encode(Sha256::digest(bytes)),
         size_bytes: bytes.len() as u64,
         allowed_sources: vec!["https://models.localhost/models/".to_owned()],
+        import: String::new(),
     }
 }
 

@@ -68,6 +68,11 @@ impl Partial {
         Ok(partial)
     }
 
+    /// What the bytes must turn out to be.
+    pub(crate) fn spec(&self) -> Spec {
+        self.accumulator.spec()
+    }
+
     /// Bytes in place.
     pub(crate) fn received(&self) -> u64 {
         self.accumulator.received()
@@ -146,10 +151,6 @@ impl Partial {
         store.remember(&bytes.at(identity_of(&self.file)?)?);
         drop(self.lock);
         Ok(())
-    }
-
-    fn spec(&self) -> Spec {
-        self.accumulator.spec()
     }
 
     fn forget_origin(&mut self) {

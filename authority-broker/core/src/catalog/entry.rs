@@ -11,6 +11,8 @@ use crate::limits::{MAX_ENTRY_URLS, MAX_FIELD_CHARS, MAX_URL_CHARS};
 /// A target as the verified metadata has it: signed, but not yet judged.
 #[derive(Debug, Clone)]
 pub struct UntrustedTarget<'a> {
+    /// Name of the target.
+    pub name: &'a str,
     /// Bytes of the file.
     pub length: u64,
     /// SHA-256 of the file.
@@ -24,8 +26,11 @@ pub struct UntrustedTarget<'a> {
 pub struct CatalogEntry {
     /// Letters, digits, `.`, `_` and `-`, at most 128.
     pub id: String,
-    /// Where the bytes lie; never on the catalog's host.
+    /// Where the bytes lie; never on the catalog's host. Empty when they lie beside a catalog of
+    /// this disk.
     pub urls: Vec<String>,
+    /// The file beneath `targets/` of a catalog of this disk; empty when there are `urls`.
+    pub import: String,
     /// 64 lowercase hexadecimal characters.
     pub sha256: String,
     /// Bytes; at least 1.
@@ -93,6 +98,7 @@ pub(super) enum Judged {
 #[derive(Deserialize)]
 struct Common {
     id: String,
+    #[serde(default)]
     urls: Vec<String>,
     license: String,
 }
@@ -111,7 +117,10 @@ struct Runtime {
     version: String,
 }
 
-pub(super) fn judge(target: &UntrustedTarget<'_>, catalog: &HostName) -> Result<Judged, Reason> {
+pub(super) fn judge(
+    target: &UntrustedTarget<'_>,
+    catalog: Option<&HostName>,
+) -> Result<Judged, Reason> {
     let details = match target.custom.get("kind").and_then(Value::as_str) {
         Some("model") => model(typed(&target.custom)?)?,
         Some("runtime") => runtime(typed(&target.custom)?)?,
@@ -121,16 +130,23 @@ pub(super) fn judge(target: &UntrustedTarget<'_>, catalog: &HostName) -> Result<
     if !is_id(&common.id) || target.length == 0 || target.sha256.len() != 32 {
         return Err(Reason::ManifestUntrusted);
     }
-    if !(1..=MAX_ENTRY_URLS).contains(&common.urls.len()) {
+    if common.urls.len() > MAX_ENTRY_URLS {
         return Err(Reason::ManifestUntrusted);
     }
     for url in &common.urls {
         lies_elsewhere(url, catalog)?;
     }
+    let sha256 = hex::encode(target.sha256);
+    let import = match (common.urls.is_empty(), catalog) {
+        (false, _) => String::new(),
+        (true, None) => import_name(&sha256, target.name)?,
+        (true, Some(_)) => return Err(Reason::ManifestUntrusted),
+    };
     Ok(Judged::Entry(CatalogEntry {
         id: common.id,
         urls: common.urls,
-        sha256: hex::encode(target.sha256),
+        import,
+        sha256,
         size_bytes: target.length,
         license: field(common.license)?,
         details,
@@ -167,6 +183,11 @@ fn field(text: String) -> Result<String, Reason> {
     }
 }
 
+/// The name of a target's file where snapshots are consistent (TUF 1.0, section 6.2).
+fn import_name(sha256: &str, target: &str) -> Result<String, Reason> {
+    if is_id(target) { Ok(format!("{sha256}.{target}")) } else { Err(Reason::ManifestUntrusted) }
+}
+
 fn is_id(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     (1..=MAX_FIELD_CHARS).contains(&text.len())
@@ -176,12 +197,12 @@ fn is_id(text: &str) -> bool {
 
 /// Whether `https` and the allowed sources hold is for the supervisor to judge, whose work the
 /// bytes are; that they do not lie beside their own digests is for this side.
-fn lies_elsewhere(url: &str, catalog: &HostName) -> Result<(), Reason> {
+fn lies_elsewhere(url: &str, catalog: Option<&HostName>) -> Result<(), Reason> {
     let refused = Reason::ManifestUntrusted;
     if url.len() > MAX_URL_CHARS {
         return Err(refused);
     }
     let url = Url::parse(url).map_err(|_| refused)?;
     let host = HostName::of_url(&url).ok_or(refused)?;
-    if host == *catalog { Err(refused) } else { Ok(()) }
+    if catalog == Some(&host) { Err(refused) } else { Ok(()) }
 }

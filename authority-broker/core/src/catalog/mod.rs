@@ -20,7 +20,8 @@ pub struct Catalog(BTreeMap<String, CatalogEntry>);
 
 /// Judges the targets of a verified repository.
 ///
-/// `catalog_host` is where the repository lies, `model_hosts` where bytes may come from.
+/// `catalog_host` is where the repository lies, `None` for this disk; `model_hosts` where bytes
+/// may come from. Only beside a catalog of this disk may bytes lie without a URL.
 /// A target of a kind that this version does not know is passed over; one that says it is a
 /// model or a runtime, and is malformed, spoils the whole catalog, as does an id that comes twice.
 ///
@@ -29,10 +30,10 @@ pub struct Catalog(BTreeMap<String, CatalogEntry>);
 /// they may come from, lie on the host of the catalog.
 pub fn judge<'a>(
     targets: impl IntoIterator<Item = UntrustedTarget<'a>>,
-    catalog_host: &HostName,
+    catalog_host: Option<&HostName>,
     model_hosts: &[HostName],
 ) -> Result<Catalog, Reason> {
-    if model_hosts.contains(catalog_host) {
+    if catalog_host.is_some_and(|host| model_hosts.contains(host)) {
         return Err(Reason::ManifestUntrusted);
     }
     let mut entries = BTreeMap::new();

@@ -25,9 +25,9 @@ fn runtime(id: &str, version: &str) -> Value {
 fn judged(customs: &[Value]) -> Result<Catalog, Reason> {
     let targets = customs.iter().enumerate().map(|(n, custom)| {
         let sha256: &'static [u8] = Box::leak(Box::new([u8::try_from(n).unwrap(); 32]));
-        UntrustedTarget { length: 10, sha256, custom: custom.clone() }
+        UntrustedTarget { name: "target", length: 10, sha256, custom: custom.clone() }
     });
-    judge(targets, &host("gateway.example.com:443"), &[host("models.example.com:443")])
+    judge(targets, Some(&host("gateway.example.com:443")), &[host("models.example.com:443")])
 }
 
 fn is_untrusted(custom: Value) -> bool {
@@ -47,6 +47,34 @@ fn a_model_and_a_runtime_become_entries() {
     assert_eq!(entry.version(), "b11434");
     assert_eq!(catalog.get("none").err(), Some(Reason::UnknownArtifact));
     assert_eq!(catalog.entries().count(), 2);
+}
+
+/// Contract 8: the one exception, a catalog that its owner signs on this disk.
+#[test]
+fn only_a_catalog_of_this_disk_lists_bytes_that_lie_beside_it() {
+    let listed = |name: &'static str, urls: Option<Value>, catalog: Option<&HostName>| {
+        let mut custom = model();
+        custom.as_object_mut().unwrap().remove("urls");
+        if let Some(urls) = urls {
+            custom["urls"] = urls;
+        }
+        let target = UntrustedTarget { name, length: 10, sha256: &SHA256, custom };
+        judge([target], catalog, &[host("models.example.com:443")])
+            .map(|catalog| catalog.get("smollm2").unwrap().clone())
+    };
+    let untrusted = Some(Reason::ManifestUntrusted);
+    let beside = listed("m.gguf", None, None).unwrap();
+    assert_eq!((beside.import, beside.urls.len()), (format!("{}.m.gguf", "ab".repeat(32)), 0));
+    assert!(!listed("m.gguf", Some(json!([])), None).unwrap().import.is_empty());
+    let elsewhere = listed("m.gguf", Some(json!(["https://models.example.com/m"])), None).unwrap();
+    assert_eq!((elsewhere.import.as_str(), elsewhere.urls.len()), ("", 1));
+    for name in ["", "..", "../m", "a/b", ".m", "a b"] {
+        assert_eq!(listed(name, None, None).err(), untrusted, "{name}");
+    }
+    assert_eq!(listed("m.gguf", None, Some(&host("g.test:443"))).err(), untrusted);
+    for url in ["file:///home/ana/m.gguf", "m.gguf"] {
+        assert_eq!(listed("m.gguf", Some(json!([url])), None).err(), untrusted, "{url}");
+    }
 }
 
 #[test]
@@ -104,8 +132,8 @@ fn each_member_of_an_entry_is_required_in_its_form() {
 #[test]
 fn a_digest_has_32_bytes_and_a_file_at_least_one() {
     for (length, sha256) in [(0, &SHA256[..]), (1, &SHA256[..31]), (1, &[])] {
-        let target = UntrustedTarget { length, sha256, custom: model() };
-        let refused = judge([target], &host("g.test:443"), &[]);
+        let target = UntrustedTarget { name: "target", length, sha256, custom: model() };
+        let refused = judge([target], Some(&host("g.test:443")), &[]);
         assert_eq!(refused.err(), Some(Reason::ManifestUntrusted));
     }
 }
@@ -134,9 +162,10 @@ fn bytes_on_the_catalog_s_own_host_are_untrusted_however_it_is_written() {
 
 #[test]
 fn a_catalog_on_an_allowed_source_is_untrusted() {
-    let on_models = judge([], &host("models.example.com:443"), &[host("MODELS.example.com.:1")]);
+    let on_models =
+        judge([], Some(&host("models.example.com:443")), &[host("MODELS.example.com.:1")]);
     assert_eq!(on_models.err(), Some(Reason::ManifestUntrusted));
-    let address = judge([], &host("127.0.0.1:443"), &[host("[::ffff:127.0.0.1]:1")]);
+    let address = judge([], Some(&host("127.0.0.1:443")), &[host("[::ffff:127.0.0.1]:1")]);
     assert_eq!(address.err(), Some(Reason::ManifestUntrusted));
 }
 
