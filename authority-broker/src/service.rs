@@ -7,7 +7,7 @@ use authority_api::v1::{
     GetLoopbackTokenRequest, GetSessionRequest, ListCatalogRequest, ListCatalogResponse,
     LoopbackToken, PullRequest, RemoveRequest, RemoveResponse, Session, SessionState, SignInEvent,
     SignInRequest, SignOutRequest, SignOutResponse, StartRequest, StopRequest, StopResponse,
-    WorkEvent,
+    VerifyRequest, VerifyResponse, WorkEvent,
 };
 use authority_core::Reason;
 use authority_core::session::Standing;
@@ -122,6 +122,14 @@ impl Authority for AuthorityService {
     ) -> Result<Response<RemoveResponse>, Status> {
         let freed_bytes = self.work.remove(&request.into_inner().id).await?;
         Ok(Response::new(RemoveResponse { freed_bytes }))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<VerifyRequest>,
+    ) -> Result<Response<VerifyResponse>, Status> {
+        self.work.verify(&request.into_inner().id).await?;
+        Ok(Response::new(VerifyResponse {}))
     }
 
     async fn get_loopback_token(

@@ -107,6 +107,13 @@ impl Supervisor {
             .map_err(|status| Refusal::of_supervisor(&status))
     }
 
+    /// Has an entry's file hashed again, which takes as long as its disk needs.
+    pub(crate) async fn verify(&self, entry: &CatalogEntry) -> Result<(), Refusal> {
+        let artifact = self.artifact(entry)?;
+        let answer = self.client().verify(artifact).await;
+        answer.map(drop).map_err(|status| Refusal::of_supervisor(&status))
+    }
+
     fn artifact(&self, entry: &CatalogEntry) -> Result<Artifact, Refusal> {
         let kind = match entry.is_model() {
             true => ArtifactKind::Model,

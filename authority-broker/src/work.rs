@@ -147,6 +147,12 @@ impl Work {
         Ok(freed)
     }
 
+    /// Has an id of the store hashed again.
+    pub(crate) async fn verify(&self, id: &str) -> Result<(), Refusal> {
+        let catalog = self.catalogs.verified().await?;
+        self.supervisor.verify(catalog.get(id)?).await
+    }
+
     /// Sees to it that the wanted model runs: the configured one as soon as it is provisioned,
     /// the one a person started when another supervisor took over.
     pub(crate) async fn keep_wanted(self: Arc<Self>) {

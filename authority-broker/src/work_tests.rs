@@ -10,7 +10,7 @@ use runtime_api::v1::runtime_control_server::{RuntimeControl, RuntimeControlServ
 use runtime_api::v1::{
     Artifact, Failed, ListStoreRequest, ListStoreResponse, Progress, ProvisionEvent, Ready,
     RemoveRequest, RemoveResponse, StartEvent, StartRequest, Starting, StopRequest, StopResponse,
-    Verified, provision_event, start_event,
+    Verified, VerifyResponse, provision_event, start_event,
 };
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
@@ -108,6 +108,11 @@ impl RuntimeControl for StandIn {
     ) -> Result<Response<RemoveResponse>, Status> {
         self.note(&format!("remove {}", request.into_inner().sha256), Vec::new())?;
         Ok(Response::new(RemoveResponse { freed_bytes: 10 }))
+    }
+
+    async fn verify(&self, request: Request<Artifact>) -> Result<Response<VerifyResponse>, Status> {
+        self.note("verify", vec![request.into_inner()])?;
+        Ok(Response::new(VerifyResponse {}))
     }
 
     async fn list_store(
@@ -241,6 +246,18 @@ async fn a_pull_hands_over_plain_values_and_relays_how_it_goes() {
     assert_eq!(artifact.urls, ["https://models.test/m"]);
     let sources = ["https://models.test:443/", "https://mirror.test:8443/"];
     assert_eq!(artifact.allowed_sources, sources);
+}
+
+#[tokio::test]
+async fn a_verification_is_asked_by_the_catalog_s_values_and_its_refusal_passes() {
+    let stand = stand("").await;
+    assert_eq!(stand.work.verify("m").await, Ok(()));
+    let artifact = stand.supervisor.state().artifacts.pop().unwrap();
+    assert_eq!((artifact.sha256, artifact.size_bytes), (hex::encode(MODEL), 10));
+    stand.supervisor.state().refusal = Some(Status::data_loss("digest_mismatch"));
+    assert_eq!(stand.work.verify("m").await.unwrap_err().reason(), "digest_mismatch");
+    assert_eq!(stand.work.verify("none").await.unwrap_err().reason(), "unknown_artifact");
+    assert_eq!(stand.supervisor.asked(), ["verify", "verify"]);
 }
 
 #[tokio::test]

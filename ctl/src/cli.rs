@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::commands::{chat, completions, enrich, exec, lane, logs, pull, rm, sign_in, start};
+use crate::commands::{
+    chat, completions, enrich, exec, lane, logs, models, pull, rm, sign_in, start,
+};
 use crate::output::FailureShape;
 
 const EXAMPLES: &str = "\
@@ -75,11 +77,7 @@ Exit code 0 while the companion runs, available or not; 1 when it does not run."
     #[command(after_help = "Example:\n  companionctl session --json")]
     Session(Bare),
     /// List the models and runtimes of the signed catalog
-    #[command(after_help = "\
-Examples:
-  companionctl models
-  companionctl models --json | jq -r '.models[] | select(.state == \"absent\") | .id'")]
-    Models(Bare),
+    Models(models::ModelsArgs),
     /// Download models or runtimes and verify them
     Pull(pull::PullArgs),
     /// Start a model and wait until the endpoint is available

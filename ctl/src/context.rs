@@ -24,6 +24,8 @@ pub(crate) mod limits {
     pub(crate) const KEYCHAIN: Duration = Duration::from_secs(15);
     /// Something that asks a server.
     pub(crate) const NETWORK: Duration = Duration::from_secs(60);
+    /// Something that reads a whole model from the disk.
+    pub(crate) const HASHING: Duration = Duration::from_secs(30 * 60);
     /// Is anybody listening at all?
     pub(crate) const DIAL: Duration = Duration::from_millis(500);
 }

@@ -62,7 +62,7 @@ async fn dispatch(
         Command::SignIn(args) => commands::sign_in::run(&args, context, out).await,
         Command::SignOut(_) => commands::sign_out::run(context, out).await,
         Command::Session(_) => commands::session::run(context, out).await,
-        Command::Models(_) => commands::models::run(context, out).await,
+        Command::Models(args) => commands::models::run(&args, context, out).await,
         Command::Pull(args) => commands::pull::run(&args, context, out).await,
         Command::Start(args) => commands::start::run(&args, context, out).await,
         Command::Stop(_) => commands::stop::run(context, out).await,

@@ -234,6 +234,25 @@ fn models_are_listed_for_people_and_for_programs() {
 }
 
 #[test]
+fn a_verification_names_each_file_of_the_store_and_fails_when_one_does() {
+    let entry = |id: &str, provisioned| CatalogEntry {
+        id: id.to_owned(),
+        kind: Kind::Model.into(),
+        provisioned,
+        ..CatalogEntry::default()
+    };
+    let catalog = vec![entry("m", true), entry("spoilt", true), entry("absent", false)];
+    let stand_in = StandIn::up(Scene { catalog, ..Scene::default() });
+    let ran = stand_in.ctl(&["models", "--verify", "--json"]);
+    let said: Vec<_> = (0..3).map(|n| ran.json()["models"][n]["verification"].clone()).collect();
+    assert_eq!(said, [json!("verified"), json!("digest_mismatch"), Value::Null]);
+    let ran = stand_in.ctl(&["models", "--verify"]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.stdout().contains("digest_mismatch"), "{ran:?}");
+    assert_eq!(stand_in.ctl(&["models"]).code(), 0);
+}
+
+#[test]
 fn session_sign_out_stop_and_rm_have_stable_field_names() {
     let mut scene = Scene::default();
     scene.session.state = SessionState::Reauth.into();

@@ -99,6 +99,16 @@ impl RuntimeControl for Control {
         Ok(Response::new(v1::RemoveResponse { freed_bytes }))
     }
 
+    async fn verify(
+        &self,
+        request: Request<v1::Artifact>,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
+        let (_, kind, spec) = judge_values(request.get_ref()).map_err(refusal)?;
+        let in_use = self.runtime.uses(spec.digest()).await;
+        on_disk(&self.store, move |store| store.verify_stored(spec, kind, in_use)).await?;
+        Ok(Response::new(v1::VerifyResponse {}))
+    }
+
     async fn list_store(
         &self,
         _request: Request<v1::ListStoreRequest>,

@@ -16,6 +16,10 @@ pub(crate) const HTTP_BUFFER: usize = 256 * 1024;
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 /// Time between two looks at a lock that another download holds.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Age of a partial file that nobody is expected to come back for.
+pub(crate) const GARBAGE_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Time between two looks for such files.
+pub(crate) const GARBAGE_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Bytes of an identity record.
 pub(crate) const MAX_RECORD_BYTES: u64 = 4096;
 /// Bytes of a note of where a download comes from.

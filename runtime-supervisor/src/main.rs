@@ -101,6 +101,7 @@ async fn serve(
     let monitor = Monitor::adopt(descriptor::MONITOR)?;
     let sockets = Sockets::adopt(charter.launcher_pid)?;
     let output = Output::new();
+    tokio::spawn(store::keep_collecting(Arc::clone(&store)));
     let limits = machine.limits(&charter.runtime)?;
     let (runtime, mut owner) = runtime::own(House {
         monitor: monitor.clone(),

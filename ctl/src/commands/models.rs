@@ -1,8 +1,10 @@
 //! `companionctl models`: the signed catalog, joined with what is in the store.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use authority_api::v1::{CatalogEntry, Kind, ListCatalogRequest};
+use authority_api::v1::{CatalogEntry, Kind, ListCatalogRequest, VerifyRequest};
+use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
@@ -11,21 +13,69 @@ use crate::output::Output;
 use crate::refusal::Failure;
 use crate::terminal::{plain, size};
 
-pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  companionctl models
+  companionctl models --json | jq -r '.models[] | select(.state == \"absent\") | .id'
+  companionctl models --verify
+
+With --verify every file of the store is hashed again; one that fails is deleted, unless it runs.
+Exit code 0 when all of them are what the catalog signed, 1 otherwise.")]
+pub(crate) struct ModelsArgs {
+    /// Hash what is in the store again
+    #[arg(long)]
+    verify: bool,
+}
+
+pub(crate) async fn run(
+    args: &ModelsArgs,
+    context: &Context,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     let mut broker = context.broker();
     let call = broker.list_catalog(ListCatalogRequest {});
     let catalog = context.ask(Process::Broker, limits::NETWORK, call).await?;
-    let models: Vec<Value> = catalog.entries.iter().map(as_json).collect();
+    let found = if args.verify { verify(&catalog.entries, context).await? } else { Found::new() };
+    let models: Vec<Value> = catalog.entries.iter().map(|entry| as_json(entry, &found)).collect();
     out.object(&json!({ "models": models }))?;
     if catalog.entries.is_empty() {
         out.say("The catalog is empty.")?;
     } else {
-        out.say(&table(&catalog.entries))?;
+        out.say(&table(&catalog.entries, &found))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let all_hold = found.values().all(|reason| reason == VERIFIED);
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn as_json(entry: &CatalogEntry) -> Value {
+/// By id, what a verification found: [`VERIFIED`] or the reason code of a refusal.
+type Found = BTreeMap<String, String>;
+
+const VERIFIED: &str = "verified";
+
+async fn verify(entries: &[CatalogEntry], context: &Context) -> Result<Found, Failure> {
+    let mut found = Found::new();
+    for entry in entries.iter().filter(|entry| entry.provisioned) {
+        let mut broker = context.broker();
+        let call = broker.verify(VerifyRequest { id: entry.id.clone() });
+        let result = match context.ask(Process::Broker, limits::HASHING, call).await {
+            Ok(_) => VERIFIED.to_owned(),
+            Err(refusal) if says_what_is_wrong(refusal.reason()) => refusal.reason().to_owned(),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        found.insert(entry.id.clone(), result);
+    }
+    Ok(found)
+}
+
+/// Whether a refusal speaks of the one file and not of the companion.
+fn says_what_is_wrong(reason: &str) -> bool {
+    let of_the_file =
+        ["digest_mismatch", "size_mismatch", "not_provisioned", "in_use", "store_unavailable"];
+    of_the_file.contains(&reason)
+}
+
+fn as_json(entry: &CatalogEntry, found: &Found) -> Value {
     let mut value = json!({
         "id": entry.id,
         "kind": kind_word(entry.kind()),
@@ -49,11 +99,12 @@ fn as_json(entry: &CatalogEntry) -> Value {
     };
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
+        value.extend(found.get(&entry.id).map(|found| ("verification".to_owned(), json!(found))));
     }
     value
 }
 
-fn table(entries: &[CatalogEntry]) -> String {
+fn table(entries: &[CatalogEntry], found: &Found) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ID", "KIND", "SIZE", "LICENCE", "STATE", "DETAILS"]);
@@ -63,7 +114,7 @@ fn table(entries: &[CatalogEntry]) -> String {
             Cell::new(kind_word(entry.kind())),
             Cell::new(size(entry.size_bytes)).set_alignment(CellAlignment::Right),
             Cell::new(plain(&entry.license)),
-            Cell::new(state_for_people(entry)),
+            Cell::new(state_for_people(entry, found)),
             Cell::new(details(entry)),
         ]);
     }
@@ -90,7 +141,10 @@ fn state_word(entry: &CatalogEntry) -> &'static str {
     }
 }
 
-fn state_for_people(entry: &CatalogEntry) -> &'static str {
+fn state_for_people<'a>(entry: &CatalogEntry, found: &'a Found) -> &'a str {
+    if let Some(found) = found.get(&entry.id) {
+        return found;
+    }
     match state_word(entry) {
         "running" => "running",
         "provisioned" => "in the store",
@@ -132,7 +186,7 @@ mod tests {
     #[test]
     fn a_model_has_stable_field_names() {
         assert_eq!(
-            as_json(&model()),
+            as_json(&model(), &Found::new()),
             json!({
                 "id": "smollm2", "kind": "model", "size_bytes": 98_362_432,
                 "license": "Apache-2.0", "state": "absent", "context_length": 8192,
@@ -144,15 +198,15 @@ mod tests {
     #[test]
     fn the_state_is_the_strongest_that_holds() {
         let provisioned = CatalogEntry { provisioned: true, ..model() };
-        assert_eq!(as_json(&provisioned)["state"], "provisioned");
+        assert_eq!(as_json(&provisioned, &Found::new())["state"], "provisioned");
         let running = CatalogEntry { running: true, ..provisioned };
-        assert_eq!(as_json(&running)["state"], "running");
+        assert_eq!(as_json(&running, &Found::new())["state"], "running");
     }
 
     #[test]
     fn a_hostile_catalog_text_cannot_act_on_the_terminal() {
         let hostile = CatalogEntry { license: "MIT\u{1b}[2J".to_owned(), ..model() };
-        let text = table(&[hostile]);
+        let text = table(&[hostile], &Found::new());
         assert!(!text.contains('\u{1b}'));
         assert!(text.contains("smollm2") && text.contains("not pulled"));
     }

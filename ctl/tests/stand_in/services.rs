@@ -86,6 +86,16 @@ impl authority::authority_server::Authority for Said {
         self.broker(authority::RemoveResponse { freed_bytes: 7 })
     }
 
+    async fn verify(
+        &self,
+        request: Request<authority::VerifyRequest>,
+    ) -> Answer<authority::VerifyResponse> {
+        if request.get_ref().id == "spoilt" {
+            return Err(Status::data_loss("digest_mismatch"));
+        }
+        self.broker(authority::VerifyResponse {})
+    }
+
     async fn get_loopback_token(
         &self,
         _: Request<authority::GetLoopbackTokenRequest>,

@@ -29,7 +29,7 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
         let size = scene.world.host.bytes().len();
 
         for number in 0..KILLS {
-            let child = scene.child_after(kind_of(number), below(size)).await;
+            let child = scene.child_after(TEST, kind_of(number), below(size)).await;
             scene.kill(child, below(3_000));
             let stored = scene.holds_the_file_or_none(kind_of(number));
             assert!(!stored, "stored without its last byte");
@@ -38,12 +38,57 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
         let verifying = scene.time_from_the_last_byte().await;
         let mut stored = 0;
         for number in 0..KILLS {
-            let child = scene.child_after(kind_of(number), size).await;
+            let child = scene.child_after(TEST, kind_of(number), size).await;
             scene.kill(child, below(verifying));
             stored += usize::from(scene.holds_the_file_or_none(kind_of(number)));
             scene.next_pull_ends_right(kind_of(number)).await;
         }
         println!("{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file");
+    });
+}
+
+/// Two companions of one user share the store: the second waits, sees how far the first is, and
+/// goes on from there when the first one dies.
+#[test]
+fn a_lock_dies_with_its_holder_and_who_waited_goes_on() {
+    if child::took_over() {
+        return;
+    }
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    executor.block_on(async {
+        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
+        world.host.describe_in(facts.path());
+        let scene = Scene { world, facts };
+        let mut child = scene
+            .child_after(
+                "kills::a_lock_dies_with_its_holder_and_who_waited_goes_on",
+                Kind::Model,
+                200_000,
+            )
+            .await;
+        scene.world.host.conducts(Conduct::Serve);
+        let store = Arc::new(Store::open(scene.world.dir.path()).unwrap());
+        let wanted = Wanted::judge(&scene.world.artifact(), &[AUTHORITY.to_owned()]).unwrap();
+        let (events, mut shown) = mpsc::channel(64);
+        let waiting = tokio::spawn({
+            let fetcher = scene.world.fetcher.clone();
+            async move {
+                let mut progress = Progress::new(events, wanted.spec.size());
+                provision(&store, &fetcher, &wanted, &mut progress).await
+            }
+        });
+        let mut next = async || match shown.recv().await.unwrap().unwrap().event.unwrap() {
+            v1::provision_event::Event::Progress(progress) => progress.received_bytes,
+            other => panic!("{other:?}"),
+        };
+        while tokio::time::timeout(LIMIT, next()).await.unwrap() != 200_000 {}
+        assert!(!waiting.is_finished());
+        assert_eq!(scene.world.host.heads().len(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap(), Ok(()));
+        assert!(scene.world.host.heads()[1].contains("range: bytes=200000-"));
+        assert_eq!(scene.names(), ["X", "X.verified"]);
     });
 }
 
@@ -65,12 +110,12 @@ struct Scene {
 
 impl Scene {
     /// A child that has been sent so many bytes, and gets no more.
-    async fn child_after(&self, kind: Kind, bytes: usize) -> Child {
+    async fn child_after(&self, test: &str, kind: Kind, bytes: usize) -> Child {
         self.world.host.conducts(Conduct::HoldAfter(bytes));
         let mut held = self.world.host.held();
         held.mark_unchanged();
         let (address, store) = (self.world.host.address, self.world.dir.path());
-        let child = child::start(TEST, address, store, kind, self.facts.path(), None);
+        let child = child::start(test, address, store, kind, self.facts.path(), None);
         tokio::time::timeout(LIMIT, held.changed()).await.unwrap().unwrap();
         child
     }
@@ -86,7 +131,8 @@ impl Scene {
     async fn time_from_the_last_byte(&self) -> usize {
         let mut times = Vec::new();
         for number in 0..6 {
-            let child = self.child_after(kind_of(number), self.world.host.bytes().len()).await;
+            let child =
+                self.child_after(TEST, kind_of(number), self.world.host.bytes().len()).await;
             let begun = Instant::now();
             let said = child.wait_with_output().unwrap().stdout;
             times.push(begun.elapsed());

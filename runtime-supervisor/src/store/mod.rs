@@ -4,6 +4,7 @@
 //!
 //! Everything happens relative to one descriptor of the directory and follows no link.
 
+mod garbage;
 mod lock;
 mod partial;
 #[cfg(test)]
@@ -21,10 +22,10 @@ use runtime_core::{
 };
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, fstatvfs, openat, statat,
-    unlinkat,
 };
 use rustix::io::Errno;
 
+pub(crate) use garbage::keep_collecting;
 pub(crate) use lock::DigestLock;
 pub(crate) use partial::{Origin, Partial};
 
@@ -146,6 +147,35 @@ impl Store {
         &self,
         spec: Spec,
         kind: Kind,
+        lock: &DigestLock,
+    ) -> Result<Option<VerifiedFile>, Reason> {
+        let checked = self.check_bytes(spec, kind, lock);
+        if let Err(Reason::DigestMismatch | Reason::SizeMismatch) = checked {
+            self.delete(spec.digest())?;
+        }
+        checked
+    }
+
+    /// Verifies a file of the store anew because a person asked. Blocks. A failed one is deleted,
+    /// unless it is `in_use`: then it is kept, but never started from again.
+    ///
+    /// # Errors
+    /// [`Reason::NotProvisioned`]; [`Reason::InUse`] while a download of it runs;
+    /// [`Reason::DigestMismatch`] or [`Reason::SizeMismatch`]; [`Reason::StoreUnavailable`].
+    pub(crate) fn verify_stored(&self, spec: Spec, kind: Kind, in_use: bool) -> Result<(), Reason> {
+        let lock = self.try_lock(spec.digest())?.ok_or(Reason::InUse)?;
+        let checked = if in_use {
+            self.check_bytes(spec, kind, &lock)
+        } else {
+            self.verify_anew(spec, kind, &lock)
+        };
+        checked?.map(|_| ()).ok_or(Reason::NotProvisioned)
+    }
+
+    fn check_bytes(
+        &self,
+        spec: Spec,
+        kind: Kind,
         _lock: &DigestLock,
     ) -> Result<Option<VerifiedFile>, Reason> {
         let name = spec.digest().file_name();
@@ -155,17 +185,12 @@ impl Store {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(unavailable(error)),
         }
-        match self.hash_artifact(spec, kind) {
-            Ok(verified) => {
-                self.remember(&verified);
-                Ok(Some(verified))
-            }
-            Err(reason @ (Reason::DigestMismatch | Reason::SizeMismatch)) => {
-                self.delete(spec.digest())?;
-                Err(reason)
-            }
-            Err(reason) => Err(reason),
+        let checked = self.hash_artifact(spec, kind);
+        match &checked {
+            Ok(verified) => self.remember(verified),
+            Err(_) => self.forget(spec.digest())?,
         }
+        checked.map(Some)
     }
 
     /// Whether the file is in the store and still is the one this process verified.
@@ -240,16 +265,14 @@ impl Store {
         let name = digest.file_name();
         let mut freed = 0;
         for ending in ["", ".partial", ".origin", ".verified"] {
-            let name = format!("{name}{ending}");
-            let size = statat(&*self.dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-                .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
-            match unlinkat(&*self.dir, name.as_str(), AtFlags::empty()) {
-                Ok(()) => freed += size,
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(unavailable(error)),
-            }
+            freed += self.unlink(&format!("{name}{ending}"))?;
         }
         Ok(freed)
+    }
+
+    fn forget(&self, digest: Digest) -> Result<(), Reason> {
+        self.known_files().remove(&digest);
+        self.unlink(&record_name(digest)).map(|_| ())
     }
 
     fn remember(&self, verified: &VerifiedFile) {

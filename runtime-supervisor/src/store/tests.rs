@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use runtime_core::validate_spec;
 use sha2::{Digest as _, Sha256};
@@ -276,5 +277,70 @@ async fn one_digest_has_one_writer_over_every_process_that_shares_the_store() {
     assert!(!waiting.is_finished());
     drop(held);
     waiting.await.unwrap().unwrap();
+    assert_eq!(world.names(), Vec::<String>::new());
+}
+
+#[test]
+fn old_partial_files_and_side_files_of_nothing_are_collected_and_nothing_else() {
+    let world = world();
+    let (day, now) = (Duration::from_secs(86_400), SystemTime::now());
+    let write = |name: &str, days: u32| {
+        let file = File::create(world.dir.path().join(name)).unwrap();
+        file.set_len(1000).unwrap();
+        file.set_modified(now - day * days).unwrap();
+    };
+    world.provision(Kind::Model);
+    let [old, young, held, orphan] = ["a", "b", "c", "d"].map(|c| c.repeat(64));
+    for (digest, days) in [(&old, 8), (&young, 6), (&held, 8)] {
+        write(&format!("{digest}.partial"), days);
+        write(&format!("{digest}.origin"), days);
+    }
+    for ending in ["verified", "origin", "lock"] {
+        write(&format!("{orphan}.{ending}"), 0);
+    }
+    let foreign = ["notes.partial", "README", "e.lock"];
+    foreign.iter().for_each(|name| write(name, 30));
+    let lock = world.store.try_lock(Digest::parse(&held).unwrap()).unwrap().unwrap();
+
+    assert_eq!(world.store.collect_garbage(now), Ok(1000));
+    let kept = [
+        "README".to_owned(),
+        "X".to_owned(),
+        "X.verified".to_owned(),
+        format!("{young}.origin"),
+        format!("{young}.partial"),
+        format!("{held}.lock"),
+        format!("{held}.origin"),
+        format!("{held}.partial"),
+        "e.lock".to_owned(),
+        "notes.partial".to_owned(),
+    ];
+    assert_eq!(world.names(), kept);
+    // Its clock is set back a year: what is written in a time to come is young.
+    drop(lock);
+    assert_eq!(world.store.collect_garbage(now - day * 365), Ok(0));
+    assert_eq!(world.store.collect_garbage(now + day * 2), Ok(2000));
+}
+
+/// Contract 9: never remove what runs.
+#[test]
+fn a_file_that_fails_when_a_person_asks_is_deleted_unless_it_runs_and_never_started_from() {
+    let world = world();
+    let verify = |in_use| world.store.verify_stored(world.spec, Kind::Model, in_use);
+    assert_eq!(verify(false), Err(Reason::NotProvisioned));
+    world.provision(Kind::Model);
+    assert_eq!((verify(false), verify(true)), (Ok(()), Ok(())));
+    let lock = world.store.try_lock(world.spec.digest()).unwrap();
+    assert_eq!(verify(false), Err(Reason::InUse));
+    drop(lock);
+
+    world.flip_a_bit();
+    assert_eq!(verify(true), Err(Reason::DigestMismatch));
+    assert_eq!(world.names(), ["X"]);
+    assert_eq!(open(&world.store, world.spec), Err(Reason::DigestMismatch));
+    assert_eq!(world.names(), Vec::<String>::new());
+    world.provision(Kind::Model);
+    world.flip_a_bit();
+    assert_eq!(verify(false), Err(Reason::DigestMismatch));
     assert_eq!(world.names(), Vec::<String>::new());
 }
