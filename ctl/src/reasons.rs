@@ -250,12 +250,14 @@ mod tests {
 
     #[test]
     fn every_reason_this_program_gives_itself_is_in_the_table() {
-        let mut sources = String::new();
-        for dir in ["src", "src/commands", "src/commands/doctor", "src/endpoint", "src/enrich"] {
-            let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let (mut open, mut sources) = (vec![root], String::new());
+        while let Some(dir) = open.pop() {
             for file in std::fs::read_dir(dir).expect("source directory") {
                 let path = file.expect("entry").path();
-                if path.extension().is_some_and(|ext| ext == "rs") {
+                if path.is_dir() {
+                    open.push(path);
+                } else if path.extension().is_some_and(|ext| ext == "rs") {
                     sources.push_str(&std::fs::read_to_string(path).expect("source"));
                 }
             }

@@ -30,13 +30,22 @@ pub(crate) async fn run(
     context: &Context,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    start(&args.id, context, out).await?;
-    let status = until_available(context).await?;
+    let status = bring_up(&args.id, context, out).await?;
     out.event("ready", json!({ "id": args.id, "endpoint": status.endpoint }))?;
     let available = out.style().paint(Paint::Good, "available");
     out.say(&format!("{} is {available} at {}/v1", plain(&args.id), plain(&status.endpoint)))?;
     out.remark("Next: companionctl chat, companionctl exec -- PROGRAM, companionctl env");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a model and waits until its endpoint is available.
+pub(crate) async fn bring_up(
+    id: &str,
+    context: &Context,
+    out: &Output,
+) -> Result<FrontdoorStatus, Failure> {
+    start(id, context, out).await?;
+    Ok(until_available(context).await?)
 }
 
 /// Follows the start up to the runtime's own `ready`.

@@ -88,6 +88,7 @@ impl Default for Scene {
 /// A stand-in that serves until it is dropped.
 pub(crate) struct StandIn {
     dir: TempDir,
+    asked: endpoint::Asked,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -98,10 +99,11 @@ impl StandIn {
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).expect("mode");
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let _inside = runtime.enter();
+        let asked = endpoint::Asked::default();
         if let Some(served) = scene.answer.clone() {
             let (address, listener) = bind_loopback().expect("bound");
             scene.door.endpoint = format!("http://{address}");
-            runtime.spawn(endpoint::serve(listener, served));
+            runtime.spawn(endpoint::serve(listener, served, Arc::clone(&asked)));
         }
         let scene = Arc::new(scene);
         let said = services::Said(Arc::clone(&scene));
@@ -121,11 +123,16 @@ impl StandIn {
             let incoming = at("frontdoor.sock");
             runtime.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
         }
-        Self { dir, runtime: Some(runtime) }
+        Self { dir, asked, runtime: Some(runtime) }
     }
 
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// What the endpoint was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        self.asked.lock().expect("log").clone()
     }
 
     /// Runs `companionctl` against this stand-in, with an environment built from nothing.
