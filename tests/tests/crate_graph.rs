@@ -32,10 +32,11 @@ companion-settings:
 confine:
 devstack:
 xtask:
+endpoint-bench:
 promises: devstack authority-api runtime-api frontdoor-api monitor-api peer-socket companion-settings
 ";
 const CORES: &str = "authority-core runtime-core frontdoor-core";
-const DEVELOPMENT: &str = "devstack xtask promises";
+const DEVELOPMENT: &str = "devstack endpoint-bench xtask promises";
 
 #[test]
 fn no_process_but_the_broker_links_credential_code() {

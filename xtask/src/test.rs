@@ -195,7 +195,8 @@ fn benchmarks(checks: &mut Checks, workspace: &Workspace, assets: &Assets) {
         match bench::quick(*case, &programs, assets) {
             Ok(measured) => {
                 checks.passed += 1;
-                checks.report.done(step, &measured.for_people());
+                let told: Vec<_> = measured.iter().map(bench::Measured::for_people).collect();
+                checks.report.done(step, &told.join("; "));
             }
             Err(error) => {
                 checks.failed += 1;

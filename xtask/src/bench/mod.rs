@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: ours beside others, same machine, same run, alternating, medians.
 
+mod frontdoor;
 mod start;
 
 use std::process::ExitCode;
@@ -43,22 +44,31 @@ pub(crate) struct BenchArgs {
 pub(crate) enum Case {
     /// From `companionctl start` to available, beside bare llama-server
     Start,
+    /// What the front door adds, beside nginx and haproxy at the same work
+    Frontdoor,
 }
 
 impl Case {
     /// All of them, in the order they run.
-    pub(crate) const ALL: &'static [Self] = &[Self::Start];
+    pub(crate) const ALL: &'static [Self] = &[Self::Start, Self::Frontdoor];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Frontdoor => "frontdoor",
         }
     }
 
-    fn measure(self, programs: &Programs, assets: &Assets, samples: usize) -> Result<Measured> {
+    fn measure(
+        self,
+        programs: &Programs,
+        assets: &Assets,
+        samples: usize,
+    ) -> Result<Vec<Measured>> {
         match self {
-            Self::Start => start::measure(programs, assets, samples),
+            Self::Start => Ok(vec![start::measure(programs, assets, samples)?]),
+            Self::Frontdoor => frontdoor::measure(programs, assets, samples),
         }
     }
 }
@@ -105,10 +115,11 @@ impl Measured {
         let unit = self.unit;
         let rivals: Vec<_> =
             self.rivals.iter().map(|(name, value)| format!("{name} {value:.0} {unit}")).collect();
+        let rivals = if rivals.is_empty() { "alone".to_owned() } else { rivals.join(", ") };
         format!(
             "ours {:.0} {unit}, {}; target {:.0} {unit} ({}): {}",
             self.ours,
-            rivals.join(", "),
+            rivals,
             self.target,
             self.target_rule,
             if self.met() { "met" } else { "missed" }
@@ -129,9 +140,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let samples = args.samples.map_or(default, usize::from);
     let cases = if args.cases.is_empty() { Case::ALL } else { &args.cases };
     for case in cases {
-        let measured = case.measure(&programs, &assets, samples)?;
-        report.event(&measured.as_json());
-        report.say(&format!("{}: {}", measured.case, measured.for_people()));
+        for measured in case.measure(&programs, &assets, samples)? {
+            report.event(&measured.as_json());
+            report.say(&format!("{}: {}", measured.case, measured.for_people()));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -140,7 +152,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When it cannot be run.
-pub(crate) fn quick(case: Case, programs: &Programs, assets: &Assets) -> Result<Measured> {
+pub(crate) fn quick(case: Case, programs: &Programs, assets: &Assets) -> Result<Vec<Measured>> {
     case.measure(programs, assets, QUICK_SAMPLES)
 }
 

@@ -1,5 +1,6 @@
 //! Debian packages, installed when they are missing and it may.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -44,18 +45,36 @@ pub(crate) fn ensure(report: &mut Report, needs: &[Need]) -> Result<()> {
         );
     };
     let step = report.begin_long("Install packages", &list);
-    let apt_get = |arguments: &[&str]| {
-        let mut words = prefix.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        let mut command = Command::new(words.next().copied().unwrap_or("env"));
-        command.args(words).args(arguments);
-        must_succeed(&mut command)
-    };
-    apt_get(&["update", "-q"]).context("the package lists cannot be fetched")?;
+    apt_get(prefix, &["update", "-q"]).context("the package lists cannot be fetched")?;
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
     install.extend(&packages);
-    apt_get(&install).with_context(|| format!("cannot install {list}"))?;
+    apt_get(prefix, &install).with_context(|| format!("cannot install {list}"))?;
     report.done(step, &list);
     Ok(())
+}
+
+/// Fetches packages, and what they need and this machine lacks, into a directory with a directory
+/// `partial` in it. Nothing is installed.
+///
+/// # Errors
+/// When it may not, or they cannot be fetched.
+pub(crate) fn download(packages: &[&str], archives: &Path) -> Result<()> {
+    let list = packages.join(" ");
+    let prefix = privilege()
+        .with_context(|| format!("missing, and this user may not fetch packages: {list}"))?;
+    apt_get(prefix, &["update", "-q"]).context("the package lists cannot be fetched")?;
+    let directory = format!("Dir::Cache::archives={}", archives.display());
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends", "--download-only"];
+    install.extend(["-o", &directory, "-o", "APT::Sandbox::User=root"]);
+    install.extend(packages);
+    apt_get(prefix, &install).with_context(|| format!("cannot fetch {list}"))
+}
+
+fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<()> {
+    let mut words = prefix.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    let mut command = Command::new(words.next().copied().unwrap_or("env"));
+    command.args(words).args(arguments);
+    must_succeed(&mut command)
 }
 
 fn missing(needs: &[Need], is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {

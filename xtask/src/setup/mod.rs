@@ -8,6 +8,7 @@ mod cache;
 mod llama;
 mod model;
 mod pip;
+mod proxies;
 mod tools;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use anyhow::Result;
 use crate::report::Report;
 
 pub(crate) use cache::Cache;
+pub(crate) use proxies::Proxies;
 pub(crate) use tools::{
     cargo_deny, cargo_nextest, openai_python, path_with_tools, rust_components,
 };
@@ -40,4 +42,12 @@ pub(crate) fn everything(report: &mut Report) -> Result<Assets> {
     let llama_server = llama::ensure(report, &cache)?;
     let model = model::ensure(report, &cache)?;
     Ok(Assets { llama_server, model })
+}
+
+/// nginx and haproxy, to compare with.
+///
+/// # Errors
+/// When they are missing and packages cannot be fetched.
+pub(crate) fn proxies(report: &mut Report) -> Result<Proxies> {
+    proxies::ensure(report, &Cache::open()?)
 }
