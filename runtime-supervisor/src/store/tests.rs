@@ -1,5 +1,7 @@
 //! Promises of the store, in directories of their own; a crash is a value dropped half-way.
 
+mod tamper;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
