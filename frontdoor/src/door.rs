@@ -18,6 +18,7 @@ use monitor_api::FrontdoorCharter;
 use runtime_api::v1::{HealthReport, RuntimeFacts, health_report::Outcome};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::account::RequestIds;
 use crate::admission_queue::AdmissionQueue;
 use crate::clock::Clock;
 use crate::dial::Dial;
@@ -68,6 +69,7 @@ pub(crate) struct Door {
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) queue: Arc<AdmissionQueue>,
     pub(crate) figures: Figures,
+    pub(crate) ids: RequestIds,
     /// Memory for bodies, in KiB.
     pub(crate) body_memory: Arc<Semaphore>,
     clock: Clock,
@@ -139,6 +141,7 @@ impl Door {
             dial,
             upstreams: Arc::default(),
             figures: Figures::default(),
+            ids: RequestIds::of_this_start(),
             clock,
             hosts,
             token: Mutex::default(),

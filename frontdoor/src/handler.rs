@@ -10,6 +10,7 @@ use frontdoor_core::{Reason, gate};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
+use crate::account::Account;
 use crate::door::Door;
 use crate::head_gate::Exchange;
 use crate::respond::{self, AnswerBody};
@@ -21,6 +22,8 @@ pub(crate) async fn answer(
     exchange: Arc<Exchange>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    // Of what is no request nobody asked for a path: hyper was handed one that says nothing.
+    let mut account = Account::open(Arc::clone(&door), request.uri().path());
     let (reason, response) = match exchange.fault() {
         Some(fault) => {
             let reason = no_head_reason(fault);
@@ -31,9 +34,9 @@ pub(crate) async fn answer(
             Err(refusal) => (refusal.reason, respond::refusal(refusal)),
         },
     };
-    door.figures.count(reason);
+    account.decide(reason);
     let close = exchange.is_last() || door.is_leaving() || reason == Reason::BodyTimeout;
-    respond::finish(response, &exchange, close)
+    respond::finish(response, account, &exchange, close)
 }
 
 async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refusal> {
@@ -58,7 +61,11 @@ async fn relay(
     let _early = door.lifecycle()?;
     let method = request.method().clone();
     let checked = match method {
-        Method::POST => Some(body::read(request.into_body(), door).await?),
+        Method::POST => {
+            let body = body::read(request.into_body(), door).await?;
+            door.figures.was_asked(body.bytes().len() as u64);
+            Some(body)
+        }
         _ => None,
     };
     let arrived = Instant::now();

@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use frontdoor_core::Reason;
 use frontdoor_core::limits::MAX_HEAD_BYTES;
+use frontdoor_core::{Reason, routes};
 
 use crate::door::Door;
 use crate::handler;
@@ -93,8 +93,8 @@ async fn connection(
 
 /// Says so, if the socket takes it at once, and closes.
 fn turn_away(stream: &TcpStream, door: &Door) {
-    door.figures.count(Reason::AtCapacity);
-    drop(stream.try_write(&respond::at_capacity_bytes()));
+    door.figures.count(routes::name_index(""), Reason::AtCapacity);
+    drop(stream.try_write(&respond::at_capacity_bytes(&door.ids.next())));
 }
 
 /// Errors of `accept` that belong to a connection that is gone already (accept(2)).

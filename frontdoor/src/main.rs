@@ -2,6 +2,7 @@
 //! reach the runtime, and streams it there. It opens no file, no socket, no program.
 #![forbid(unsafe_code)]
 
+mod account;
 mod admission_queue;
 mod body;
 mod clock;

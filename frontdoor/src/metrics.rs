@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use frontdoor_core::Reason;
+use frontdoor_core::{Reason, routes};
 
 use crate::door::Door;
 use crate::runtime_facts;
@@ -15,7 +15,11 @@ const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 3
 /// Counters since the start of this process.
 #[derive(Debug)]
 pub(crate) struct Figures {
+    /// By reason within route.
     requests: Vec<AtomicU64>,
+    duration: Histogram,
+    answer_bytes: AtomicU64,
+    question_bytes: AtomicU64,
     connections: AtomicU64,
     admission: Histogram,
     first_byte: Histogram,
@@ -24,7 +28,12 @@ pub(crate) struct Figures {
 impl Default for Figures {
     fn default() -> Self {
         Self {
-            requests: Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            requests: routes::names()
+                .flat_map(|_| Reason::ALL.iter().map(|_| AtomicU64::new(0)))
+                .collect(),
+            duration: Histogram::default(),
+            answer_bytes: AtomicU64::new(0),
+            question_bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             admission: Histogram::default(),
             first_byte: Histogram::default(),
@@ -33,20 +42,43 @@ impl Default for Figures {
 }
 
 impl Figures {
-    pub(crate) fn count(&self, reason: Reason) {
-        let index = Reason::ALL.iter().position(|known| *known == reason);
-        if let Some(counter) = index.and_then(|index| self.requests.get(index)) {
+    /// One request; the route by its place in [`routes::names`].
+    pub(crate) fn count(&self, route: usize, reason: Reason) {
+        let place = Reason::ALL.iter().position(|known| *known == reason);
+        let counter = place.and_then(|place| self.requests.get(route * Reason::ALL.len() + place));
+        if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Reason code to count, of those that came up.
+    /// Reason code to count, over all routes, of those that came up.
     pub(crate) fn requests(&self) -> HashMap<String, u64> {
-        let counts = Reason::ALL.iter().zip(&self.requests);
+        let mut counts = HashMap::new();
+        for (_, reason, count) in self.counted() {
+            *counts.entry(reason.as_str().to_owned()).or_default() += count;
+        }
         counts
-            .map(|(reason, count)| (reason.as_str().to_owned(), count.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+    }
+
+    /// Route, reason and count of those that came up.
+    fn counted(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
+        let pairs = routes::names()
+            .flat_map(|route| Reason::ALL.iter().map(move |reason| (route, *reason)));
+        pairs
+            .zip(&self.requests)
+            .map(|((route, reason), count)| (route, reason, count.load(Ordering::Relaxed)))
+            .filter(|(_, _, count)| *count > 0)
+    }
+
+    /// An answer ended, whole or not.
+    pub(crate) fn ended(&self, time: Duration, bytes: u64) {
+        self.duration.observe(time);
+        self.answer_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A body was read and found good.
+    pub(crate) fn was_asked(&self, bytes: u64) {
+        self.question_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A connection is open for as long as the value lives.
@@ -97,11 +129,22 @@ impl Histogram {
 pub(crate) fn render(door: &Door) -> String {
     let mut page = Page::default();
     let figures = &door.figures;
-    page.head("frontdoor_requests_total", "counter", "Requests by outcome.");
-    for (reason, count) in Reason::ALL.iter().zip(&figures.requests) {
-        let label = format!("{{reason=\"{}\"}}", reason.as_str());
-        page.line(&format!("frontdoor_requests_total{label}"), count.load(Ordering::Relaxed));
+    page.head("frontdoor_requests_total", "counter", "Requests by route and outcome.");
+    let mut upstream_errors = 0;
+    for (route, reason, count) in figures.counted() {
+        let label = format!("{{route=\"{route}\",reason=\"{}\"}}", reason.as_str());
+        page.line(&format!("frontdoor_requests_total{label}"), count);
+        if matches!(reason, Reason::RuntimeUnreachable | Reason::RuntimeFailed | Reason::PathFailed)
+        {
+            upstream_errors += count;
+        }
     }
+    let help = "Requests that the runtime did not answer.";
+    page.counter("frontdoor_upstream_errors_total", help, upstream_errors);
+    let bytes = figures.question_bytes.load(Ordering::Relaxed);
+    page.counter("frontdoor_request_bytes_total", "Bytes of bodies that passed.", bytes);
+    let bytes = figures.answer_bytes.load(Ordering::Relaxed);
+    page.counter("frontdoor_response_bytes_total", "Bytes of answers' bodies.", bytes);
     let counts = door.queue.counts();
     let connections = figures.connections.load(Ordering::Relaxed);
     page.gauge("frontdoor_connections", "Open client connections.", connections);
@@ -123,6 +166,8 @@ pub(crate) fn render(door: &Door) -> String {
     page.histogram("frontdoor_admission_seconds", waits, &figures.admission);
     let answers = "Time from a slot to the head of the runtime's answer.";
     page.histogram("frontdoor_first_byte_seconds", answers, &figures.first_byte);
+    let whole = "Time from a request's head to the end of its answer.";
+    page.histogram("frontdoor_duration_seconds", whole, &figures.duration);
     page.0
 }
 
@@ -136,6 +181,11 @@ impl Page {
 
     fn line(&mut self, name: &str, value: impl std::fmt::Display) {
         self.0.push_str(&format!("{name} {value}\n"));
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        self.line(name, value);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {

@@ -16,6 +16,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::account::Account;
 use crate::head_gate::{Answering, Exchange};
 use crate::proxy::Relayed;
 
@@ -25,6 +26,7 @@ use crate::proxy::Relayed;
 pub(crate) struct AnswerBody {
     source: Source,
     relayed: Option<Relayed>,
+    account: Option<Account>,
     _turn: Option<Answering>,
 }
 
@@ -37,12 +39,12 @@ impl AnswerBody {
     fn own(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let bytes = (!bytes.is_empty()).then_some(bytes);
-        Self { source: Source::Own(bytes), relayed: None, _turn: None }
+        Self { source: Source::Own(bytes), relayed: None, account: None, _turn: None }
     }
 
     /// The runtime's body, with what must live exactly as long.
     pub(crate) fn runtime(body: Incoming, relayed: Relayed) -> Self {
-        Self { source: Source::Runtime(body), relayed: Some(relayed), _turn: None }
+        Self { source: Source::Runtime(body), relayed: Some(relayed), account: None, _turn: None }
     }
 
     /// What was held is given back; the connection can serve another request.
@@ -90,12 +92,20 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         let frame = match &mut this.source {
-            Source::Own(bytes) => return Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Source::Own(bytes) => Ok(bytes.take().map(Frame::data)).transpose(),
             Source::Runtime(body) => ready!(poll_runtime(body, &mut this.relayed, cx)),
         };
         match frame {
-            Some(Ok(frame)) if frame.is_data() => Poll::Ready(Some(Ok(frame))),
+            Some(Ok(frame)) if frame.is_data() => {
+                if let (Some(account), Some(data)) = (&mut this.account, frame.data_ref()) {
+                    account.add(data.len());
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
             Some(Err(error)) => {
+                if let Some(account) = &this.account {
+                    account.broke();
+                }
                 this.relayed = None;
                 Poll::Ready(Some(Err(error)))
             }
@@ -165,13 +175,18 @@ pub(crate) fn no_head(reason: Reason) -> Response<AnswerBody> {
     response
 }
 
-/// Puts on an answer what every answer carries, and its turn on the connection.
+/// Puts on an answer what every answer carries, its account, and its turn on the connection.
 pub(crate) fn finish(
     mut response: Response<AnswerBody>,
+    account: Account,
     exchange: &Arc<Exchange>,
     close: bool,
 ) -> Response<AnswerBody> {
     harden(response.headers_mut());
+    if let Some(id) = account.header() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response.body_mut().account = Some(account);
     if close {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -180,7 +195,7 @@ pub(crate) fn finish(
 }
 
 /// What a client over the connection limit is told, before it is read.
-pub(crate) fn at_capacity_bytes() -> Vec<u8> {
+pub(crate) fn at_capacity_bytes(id: &str) -> Vec<u8> {
     let body = error_body(Reason::AtCapacity, None);
     let mut headers = HeaderMap::new();
     harden(&mut headers);
@@ -194,9 +209,13 @@ pub(crate) fn at_capacity_bytes() -> Vec<u8> {
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
+    bytes.extend_from_slice(format!("{REQUEST_ID}: {id}\r\n").as_bytes());
     bytes.extend_from_slice(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
     bytes
 }
+
+/// By which a person finds a request in the log; OpenAI's SDKs show it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The three headers of contract 4.
 fn harden(headers: &mut HeaderMap) {
@@ -255,7 +274,7 @@ mod tests {
 
     #[test]
     fn who_comes_over_the_limit_is_told_in_whole_http() {
-        let text = String::from_utf8(at_capacity_bytes()).expect("text");
+        let text = String::from_utf8(at_capacity_bytes("0")).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 503 "));
         assert!(head.contains("cache-control: no-store"));

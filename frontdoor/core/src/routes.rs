@@ -38,6 +38,18 @@ const ALLOWED: &[(&str, &str, Route)] = &[
     ("GET", "/metrics", Route::Metrics),
 ];
 
+/// Paths of the list, and one word for everything else: for figures and logs, which must never
+/// hold a client's own words.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALLOWED.iter().map(|(_, path, _)| *path).chain(["other"])
+}
+
+/// The place of a request's path in [`names`]; the last one when it is not on the list.
+#[must_use]
+pub fn name_index(path: &str) -> usize {
+    ALLOWED.iter().position(|(_, known, _)| *known == path).unwrap_or(ALLOWED.len())
+}
+
 /// Queries that a client library sends by itself and that change nothing: Anthropic's SDK adds
 /// one. They are not relayed. Every other query is refused.
 const HARMLESS_QUERIES: &[(&str, &str)] = &[("/v1/messages", "beta=true")];
@@ -86,6 +98,16 @@ mod tests {
             if let Route::Relay(upstream) = route {
                 assert_eq!(upstream, path);
             }
+        }
+    }
+
+    #[test]
+    fn a_path_is_named_by_the_list_or_not_at_all() {
+        let names: Vec<_> = names().collect();
+        assert_eq!(names[name_index("/v1/models")], "/v1/models");
+        assert_eq!(names[name_index("/metrics")], "/metrics");
+        for path in ["", "/", "/v1/models/", "/V1/models", "other", "/x\"} 1"] {
+            assert_eq!(names[name_index(path)], "other", "{path}");
         }
     }
 

@@ -277,7 +277,11 @@ async fn metrics_and_status_are_the_owners_own() {
     }
     let metrics = house.ask(&house.get("/metrics")).await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert!(metrics.body.contains("frontdoor_requests_total{reason=\"invalid_token\"} 2\n"));
+    assert!(
+        metrics
+            .body
+            .contains("frontdoor_requests_total{route=\"/metrics\",reason=\"invalid_token\"} 1\n")
+    );
     assert!(metrics.body.contains("frontdoor_available 0\n"));
     assert!(metrics.body.contains("runtime_resident_bytes 10\n"));
     let status = house.ask(&house.get("/companion/v1/status")).await;
@@ -286,4 +290,38 @@ async fn metrics_and_status_are_the_owners_own() {
     assert_eq!(status["missing"], serde_json::json!(["health_stale"]));
     assert_eq!(status["model"], "a-model");
     assert_eq!(status["endpoint"], format!("http://{}", house.address));
+}
+
+#[tokio::test]
+async fn the_figures_tell_routes_bytes_times_and_failures_and_no_word_of_a_client() {
+    let mut house = House::ready().await;
+    let mut client = house.connect().await;
+    client.send(house.post(CHAT, r#"{"a":1}"#)).await;
+    let mut runtime = house.runtime().await;
+    runtime.request().await;
+    runtime.answer("0123456789").await;
+    let first = client.answer().await;
+    client.send(house.post(CHAT, "{}")).await;
+    runtime.request().await;
+    runtime.say("nonsense\r\n\r\n").await;
+    let second = client.answer().await;
+    assert_eq!(second.code(), "runtime_failed");
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    house.ask(&house.get("/canary-of-a-client")).await;
+    let page = house.ask(&house.get("/metrics")).await.body;
+    for line in [
+        r#"frontdoor_requests_total{route="/v1/chat/completions",reason="ok"} 1"#,
+        r#"frontdoor_requests_total{route="/v1/chat/completions",reason="runtime_failed"} 1"#,
+        r#"frontdoor_requests_total{route="other",reason="route_not_found"} 1"#,
+        "frontdoor_upstream_errors_total 1",
+        "frontdoor_request_bytes_total 9",
+        "frontdoor_first_byte_seconds_count 1",
+        "frontdoor_admission_seconds_count 2",
+        "frontdoor_in_flight 0",
+        "frontdoor_queued 0",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line} is not in\n{page}");
+    }
+    assert!(page.contains("frontdoor_duration_seconds_count"), "{page}");
+    assert!(!page.contains("canary"), "{page}");
 }

@@ -248,6 +248,8 @@ impl Answer {
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{self:?}");
         assert_eq!(self.header("cross-origin-resource-policy"), Some("same-origin"), "{self:?}");
         assert_eq!(self.header("server"), None, "{self:?}");
+        let id = self.header("x-request-id").expect("every answer has an id");
+        assert!(id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         let shares = self.headers.iter().any(|(name, _)| name.starts_with("access-control-"));
         assert!(!shares, "{self:?}");
     }

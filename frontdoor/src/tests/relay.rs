@@ -87,6 +87,7 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
         "cross-origin-resource-policy",
         "date",
         "x-content-type-options",
+        "x-request-id",
     ];
     assert_eq!(names, wanted);
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));

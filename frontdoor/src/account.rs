@@ -1,0 +1,85 @@
+//! What is written down of one request: its id, and at the end of its answer how it went.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use frontdoor_core::{Reason, routes};
+use http::HeaderValue;
+
+use crate::door::Door;
+
+/// Names requests: different from those of every other start, and in order within this one.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    start: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Without randomness no front door starts (its health credential needs it too).
+    pub(crate) fn of_this_start() -> Self {
+        Self { start: getrandom::u64().unwrap_or_default(), next: AtomicU64::new(0) }
+    }
+
+    /// 24 hexadecimal digits.
+    pub(crate) fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}{number:08x}", self.start)
+    }
+}
+
+/// One request, from its head to the end of its answer; dropping it closes the account.
+pub(crate) struct Account {
+    door: Arc<Door>,
+    id: String,
+    route: usize,
+    reason: Reason,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Account {
+    pub(crate) fn open(door: Arc<Door>, path: &str) -> Self {
+        let id = door.ids.next();
+        let route = routes::name_index(path);
+        Self { door, id, route, reason: Reason::Ok, began: Instant::now(), bytes: 0 }
+    }
+
+    /// For `X-Request-Id`.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.id).ok()
+    }
+
+    /// What was decided. A failure behind the guard is logged: whoever has no token writes no
+    /// line, however often it asks.
+    pub(crate) fn decide(&mut self, reason: Reason) {
+        self.reason = reason;
+        self.door.figures.count(self.route, reason);
+        if matches!(reason.status(), 500..) {
+            tracing::warn!(
+                http.request_id = self.id.as_str(),
+                http.route = routes::names().nth(self.route).unwrap_or_default(),
+                http.status = reason.status(),
+                reason = reason.as_str(),
+                "a request was not served"
+            );
+        }
+    }
+
+    /// Bytes of the answer's body that went out.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The runtime broke off in the middle of its answer.
+    pub(crate) fn broke(&self) {
+        tracing::warn!(http.request_id = self.id.as_str(), "an answer of the runtime broke off");
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.door.figures.ended(self.began.elapsed(), self.bytes);
+    }
+}
