@@ -13,7 +13,9 @@ use serde_json::json;
 
 use crate::context::{Context, Process, limits as call_limits};
 use crate::endpoint::{Access, Http, Request, text_until};
-use crate::enrich::{Model, Note, Provenance, enrich_text, find_notes, limits, room, write_beside};
+use crate::enrich::{
+    Model, Note, Provenance, enrich_text, find_notes, limits, room, sidecar_holds, write_beside,
+};
 use crate::output::{Output, event};
 use crate::refusal::{Failure, Refusal};
 use crate::terminal::{Paint, draws_progress, plain};
@@ -23,10 +25,13 @@ use crate::terminal::{Paint, draws_progress, plain};
 Examples:
   companionctl enrich notes/
   companionctl enrich --write notes/ diary.md
+  companionctl enrich --write --again notes/
   companionctl enrich --json notes/ | jq -r '.summary'
 
 Of a directory every Markdown file is taken; hidden entries and symbolic links are not. Notes
-stay on this computer, and are only read: --write puts `NAME.md.companion.json` beside each.
+stay on this computer, and are only read: --write puts `NAME.md.companion.json` beside each, as
+soon as it is made. A note that has one of the same content, model and companionctl is passed over,
+so that a run that was interrupted goes on where it stopped; --again makes all of them anew.
 `grounding` says which share of a summary's words stands in its note.")]
 pub(crate) struct EnrichArgs {
     /// Notes, or directories of notes
@@ -35,6 +40,16 @@ pub(crate) struct EnrichArgs {
     /// Write each result beside its note
     #[arg(long)]
     write: bool,
+    /// Make results anew that are there already
+    #[arg(long, requires = "write")]
+    again: bool,
+}
+
+/// What became of a note.
+enum Done {
+    Made(Enriched),
+    /// Its sidecar is of this content, this model and this program.
+    Unchanged,
 }
 
 /// What is made of one note: the fields of `--json` and of the sidecar.
@@ -56,10 +71,16 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Failure> {
     let found = find_notes(&args.paths)?;
     let http = Http::new(Access::ask_available(context).await?);
-    let work =
-        Work { context, http, room: room(context_of_one_sequence(context)), write: args.write };
+    let work = Work {
+        context,
+        http,
+        room: room(context_of_one_sequence(context)),
+        write: args.write,
+        again: args.again,
+    };
+    let admitted = context.settings().frontdoor.max_in_flight as usize;
     let bar = progress(found.notes.len());
-    let mut failures = 0_usize;
+    let (mut failures, mut unchanged) = (0_usize, 0_usize);
     for dir in &found.unreadable {
         failures += 1;
         report(out, &bar, dir, &Err(Refusal::new("note_unreadable")))?;
@@ -69,14 +90,18 @@ pub(crate) async fn run(
             let work = &work;
             async move { (path, work.enrich(path).await) }
         })
-        .buffered(limits::CONCURRENT);
+        .buffered(admitted.clamp(1, limits::CONCURRENT));
     let mut results = std::pin::pin!(results);
     while let Some((path, result)) = results.next().await {
         failures += usize::from(result.is_err());
+        unchanged += usize::from(matches!(result, Ok(Done::Unchanged)));
         report(out, &bar, path, &result)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if unchanged > 0 {
+        out.remark(&format!("{unchanged} unchanged since they were enriched; --again takes all."));
+    }
     if failures == 0 {
         return Ok(ExitCode::SUCCESS);
     }
@@ -96,12 +121,17 @@ struct Work<'a> {
     http: Http,
     room: usize,
     write: bool,
+    again: bool,
 }
 
 impl Work<'_> {
-    async fn enrich(&self, path: &Path) -> Result<Enriched, Refusal> {
+    async fn enrich(&self, path: &Path) -> Result<Done, Refusal> {
         let note = Note::read(path)?;
         let model = self.running().await?;
+        let provenance = Provenance::new(&model.0, note.digest(), SystemTime::now())?;
+        if self.write && !self.again && sidecar_holds(path, &provenance) {
+            return Ok(Done::Unchanged);
+        }
         let asked = Asked { http: &self.http, model: &model.0 };
         let made = enrich_text(&asked, note.text(), self.room).await?;
         // Provenance must name the model that answered.
@@ -114,12 +144,12 @@ impl Work<'_> {
             tags: made.tags,
             grounding: made.grounding,
             truncated: made.truncated,
-            provenance: Provenance::new(&model.0, note.digest(), SystemTime::now())?,
+            provenance,
         };
         if self.write {
             write_beside(path, &enriched)?;
         }
-        Ok(enriched)
+        Ok(Done::Made(enriched))
     }
 
     /// Catalog id of the running model, and which start of it this is.
@@ -184,14 +214,17 @@ fn report(
     out: &Output,
     bar: &ProgressBar,
     path: &Path,
-    result: &Result<Enriched, Refusal>,
+    result: &Result<Done, Refusal>,
 ) -> Result<(), Failure> {
     bar.suspend(|| match result {
-        Ok(enriched) if out.is_json() => {
+        Ok(Done::Unchanged) => {
+            out.event("unchanged", json!({ "path": path.display().to_string() }))
+        }
+        Ok(Done::Made(enriched)) if out.is_json() => {
             let fields = serde_json::to_value(enriched).map_err(|_| Refusal::new("internal"))?;
             out.object(&event("note", fields))
         }
-        Ok(enriched) => out.line(&for_people(enriched, out)),
+        Ok(Done::Made(enriched)) => out.line(&for_people(enriched, out)),
         Err(refusal) => {
             out.event(
                 "failed",

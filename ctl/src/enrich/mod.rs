@@ -18,7 +18,7 @@ pub(crate) use driver::{Model, enrich_text};
 pub(crate) use note::Note;
 pub(crate) use provenance::Provenance;
 pub(crate) use sections::room;
-pub(crate) use sidecar::write_beside;
+pub(crate) use sidecar::{sidecar_holds, write_beside};
 pub(crate) use walk::find_notes;
 
 /// Bounds, in one place.
@@ -27,8 +27,10 @@ pub(crate) mod limits {
     pub(crate) const NOTE_BYTES: u64 = 4 * 1024 * 1024;
     /// Deepest directory that is entered.
     pub(crate) const DEPTH: usize = 64;
-    /// Notes under way at one time.
-    pub(crate) const CONCURRENT: usize = 2;
+    /// Most notes under way at one time, where the front door admits as many.
+    pub(crate) const CONCURRENT: usize = 16;
+    /// Largest sidecar that is read, in bytes.
+    pub(crate) const SIDECAR_BYTES: u64 = 64 * 1024;
     /// Most sections that stand for a long note.
     pub(crate) const SECTIONS: usize = 8;
     /// Fewest and most characters of note text in one question.

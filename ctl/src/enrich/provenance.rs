@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -46,6 +47,15 @@ impl Provenance {
             date,
             source_event_id: event_id(note_digest),
         })
+    }
+}
+
+impl Provenance {
+    /// Whether a result with these fields would come of the same content, model and program.
+    pub(crate) fn matches(&self, earlier: &Value) -> bool {
+        earlier["source_event_id"] == self.source_event_id
+            && earlier["model"] == self.model
+            && earlier["version"] == self.version
     }
 }
 
