@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::commands::{
-    chat, completions, enrich, exec, lane, logs, models, pull, rm, sign_in, start,
+    chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start,
 };
 use crate::output::FailureShape;
 
@@ -117,6 +117,8 @@ no failure.")]
     Doctor(Bare),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print a manual page
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -139,7 +141,8 @@ impl Command {
             | Self::Exec(_)
             | Self::Lane(_)
             | Self::Doctor(_)
-            | Self::Completions(_) => FailureShape::Object,
+            | Self::Completions(_)
+            | Self::Man(_) => FailureShape::Object,
         }
     }
 }

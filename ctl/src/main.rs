@@ -37,6 +37,9 @@ fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     if let Command::Completions(args) = &cli.command {
         return commands::completions::run(args, out);
     }
+    if let Command::Man(args) = &cli.command {
+        return commands::man::run(args, out);
+    }
     let context = Context::load(&cli.global);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -75,6 +78,7 @@ async fn dispatch(
         Command::Logs(args) => commands::logs::run(&args, context, out).await,
         Command::Doctor(_) => commands::doctor::run(Ok(context), out).await,
         Command::Completions(args) => commands::completions::run(&args, out),
+        Command::Man(args) => commands::man::run(&args, out),
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod exec;
 pub(crate) mod lane;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod pull;
 pub(crate) mod rm;
