@@ -1,5 +1,7 @@
 //! GPU memory as a device aggregate (NVML). Never the list of processes that use it.
 
+use std::ffi::OsStr;
+
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 use runtime_core::Reason;
@@ -21,7 +23,11 @@ pub(crate) enum Gpu {
 impl Gpu {
     /// Loads the driver's library, if there is one.
     pub(crate) fn load() -> Self {
-        match Nvml::builder().lib_path(LIBRARY.as_ref()).init() {
+        Self::load_from(LIBRARY.as_ref())
+    }
+
+    fn load_from(library: &OsStr) -> Self {
+        match Nvml::builder().lib_path(library).init() {
             Ok(nvml) => {
                 let gpu = Self::Present(Box::new(nvml));
                 // Opens the devices, which confinement would forbid later.
@@ -57,7 +63,36 @@ fn sum_of(nvml: &Nvml) -> Result<u64, NvmlError> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Builds the stand-in library and loads it.
+    fn stand_in(flags: &[&str]) -> Gpu {
+        let dir = tempfile::tempdir().unwrap();
+        let library = dir.path().join(LIBRARY);
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/gpu_stand_in.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).args(flags);
+        assert!(compiler.status().unwrap().success());
+        Gpu::load_from(library.as_os_str())
+    }
+
+    /// Contract 2, Ph: the sum over the devices, and never the list of processes. The stand-in ends
+    /// this test by SIGABRT when a function of that kind is called.
+    #[test]
+    fn the_figure_is_the_sum_over_the_devices_and_no_process_is_asked_for() {
+        let gpu = stand_in(&[]);
+        assert!(matches!(gpu, Gpu::Present(_)), "{gpu:?}");
+        assert_eq!(gpu.used_bytes(), Ok(7_000_000_000));
+        assert_eq!(gpu.used_bytes(), Ok(7_000_000_000));
+    }
+
+    #[test]
+    fn devices_that_do_not_answer_are_a_failing_driver_and_a_missing_library_is_none() {
+        assert!(matches!(stand_in(&["-DFAILS"]), Gpu::Failing));
+        assert!(matches!(Gpu::load_from("/nowhere/libnvidia-ml.so.1".as_ref()), Gpu::Absent));
+    }
 
     /// Contract 9: no driver is 0; one that is there but fails is a failed probe, not 0.
     #[test]
