@@ -73,6 +73,25 @@ async fn until(watched: &mut Streaming<FrontdoorStatus>, available: bool) -> Res
     tokio::time::timeout(Duration::from_secs(60), waiting).await?
 }
 
+/// The launcher holds the listener: who asks while there is no front door waits for the next one.
+/// Within 250 ms on a quiet machine; the bound here is a busy one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_dead_frontdoor_is_answered_by_the_next_on_the_same_port() -> Result<()> {
+    let world = World::ready().await?;
+    let (address, _) = world.endpoint_and_token().await?;
+    let dead = world.pid_of("frontdoor").await?;
+    kill(dead)?;
+    promises::gone(dead).await?;
+    let asked = Instant::now();
+    let answer = promises::get(&address, "/v1/models", None).await?;
+    let waited = asked.elapsed();
+    eprintln!("answered {waited:?} after the death");
+    assert_eq!((answer.status, answer.code()?.as_str()), (401, "missing_token"));
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert_ne!(world.pid_of("frontdoor").await?, dead);
+    Ok(())
+}
+
 /// The runtime dies with its supervisor, and the model the person had started is started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_takes_its_runtime_with_it_and_comes_back() -> Result<()> {

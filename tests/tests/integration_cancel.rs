@@ -1,0 +1,71 @@
+//! A client's leaving, seen at the real runtime: it stops computing (contract 4, 5). Measured by
+//! the processor time that the kernel counts for it, which an idle `llama-server` does not use.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use promises::World;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// Tokens that take far longer than [`STOP_LIMIT`] to make.
+const LONG: &str = r#"{"prompt":"Count:","max_tokens":3500,"ignore_eos":true,"stream":STREAM}"#;
+/// Without a tick for so long it is idle.
+const QUIET: Duration = Duration::from_millis(500);
+/// Generous: on a quiet machine a stream ends within 100 ms, an answer in one piece within 1 s.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+const WORK_LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_a_stream_stops_the_runtime() -> Result<()> {
+    stops_when_the_client_leaves("true").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_a_whole_answer_stops_the_runtime() -> Result<()> {
+    stops_when_the_client_leaves("false").await
+}
+
+async fn stops_when_the_client_leaves(stream: &str) -> Result<()> {
+    let world = World::ready().await?;
+    let (address, token) = world.endpoint_and_token().await?;
+    let runtime = world.pid_of("runtime").await?;
+    let body = LONG.replace("STREAM", stream);
+    let mut client = TcpStream::connect(&address).await?;
+    let request = format!(
+        "POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client.write_all(request.as_bytes()).await?;
+    let before = ticks(runtime)?;
+    let began = Instant::now();
+    while ticks(runtime)? < before + 30 {
+        ensure!(began.elapsed() < WORK_LIMIT, "the runtime does not compute");
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(client);
+    let left = Instant::now();
+    let (mut known, mut last) = (ticks(runtime)?, left);
+    while last.elapsed() < QUIET {
+        let now = ticks(runtime)?;
+        if now != known {
+            (known, last) = (now, Instant::now());
+        }
+        let computing = last - left;
+        ensure!(computing < STOP_LIMIT, "it still computes, {computing:?} after its client left");
+        sleep(Duration::from_millis(5)).await;
+    }
+    eprintln!("stream {stream}: the last tick came {:?} after the client left", last - left);
+    world.status_when(|status| status["in_flight"] == 0 && status["available"] == true).await?;
+    Ok(())
+}
+
+/// Processor time of a process, user and system, in clock ticks (proc_pid_stat(5)).
+fn ticks(pid: u32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no name in it")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
