@@ -34,6 +34,7 @@ use std::sync::Arc;
 use confine::Policy;
 use monitor_api::{Ask, SupervisorCharter, descriptor};
 use peer_socket::Monitor;
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -98,6 +99,8 @@ async fn serve(
     gpu: Gpu,
 ) -> Result<(), Fatal> {
     let mut terminated = signal(SignalKind::terminate())?;
+    // A handled SIGXFSZ makes a file over its limit (setrlimit(2)) an error of the write.
+    let _file_limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let monitor = Monitor::adopt(descriptor::MONITOR)?;
     let sockets = Sockets::adopt(charter.launcher_pid)?;
     let output = Output::new();

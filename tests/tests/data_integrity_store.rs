@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
 use promises::{MODEL_ID, Ran, World};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 /// What `companionctl models --verify` says of an id.
@@ -15,6 +16,28 @@ fn verdict(ran: &Ran, id: &str) -> Result<Value> {
         .iter()
         .find(|model| model["id"] == id)
         .map_or(Value::Null, |model| model["verification"].clone()))
+}
+
+/// No room for more than 40 MB: setrlimit(2) fails the write as a full disk would, which one test
+/// cannot make of everybody's. A person frees space, and the next pull goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_ends_the_pull_and_the_next_one_goes_on() -> Result<()> {
+    const ROOM: u64 = 40_000_000;
+    let world = World::start().await?;
+    world.sign_in().await?;
+    let supervisor = world.pid_of("supervisor").await?;
+    let pid = Pid::from_raw(i32::try_from(supervisor)?);
+    let before = getrlimit(Resource::Fsize);
+    prlimit(pid, Resource::Fsize, Rlimit { current: Some(ROOM), maximum: before.maximum })?;
+    world.ctl_events(&["pull", MODEL_ID]).await?.expect_refusal("disk_full");
+    assert_eq!(world.stored_artifacts()?, Vec::<String>::new());
+    assert_eq!(world.pid_of("supervisor").await?, supervisor, "it must survive");
+
+    prlimit(pid, Resource::Fsize, before)?;
+    let pulled = world.ctl_events(&["pull", MODEL_ID]).await?;
+    pulled.expect_success();
+    assert_eq!(pulled.named("progress")[0]["received"], ROOM, "it began anew");
+    world.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
