@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::commands::{
-    chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start,
+    catalog, chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start,
 };
 use crate::output::FailureShape;
 
@@ -115,6 +115,10 @@ Examples:
 Works whether the companion runs or not. Exit code 0 when nothing fails, 1 otherwise; a warning is
 no failure.")]
     Doctor(Bare),
+    /// Make and maintain a signed catalog of your own models
+    Catalog(catalog::CatalogArgs),
+    /// Set up this installation for models of your own
+    Init(catalog::InitArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print a manual page
@@ -142,6 +146,8 @@ impl Command {
             | Self::Lane(_)
             | Self::Doctor(_)
             | Self::Completions(_)
+            | Self::Catalog(_)
+            | Self::Init(_)
             | Self::Man(_) => FailureShape::Object,
         }
     }

@@ -34,11 +34,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
-    if let Command::Completions(args) = &cli.command {
-        return commands::completions::run(args, out);
-    }
-    if let Command::Man(args) = &cli.command {
-        return commands::man::run(args, out);
+    match &cli.command {
+        Command::Completions(args) => return commands::completions::run(args, out),
+        Command::Man(args) => return commands::man::run(args, out),
+        Command::Catalog(args) => return commands::catalog::run(args),
+        Command::Init(args) => return commands::catalog::init(args, cli.global.config.as_ref()),
+        _ => {}
     }
     let context = Context::load(&cli.global);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -77,6 +78,8 @@ async fn dispatch(
         Command::Lane(args) => commands::lane::run(&args, context, out).await,
         Command::Logs(args) => commands::logs::run(&args, context, out).await,
         Command::Doctor(_) => commands::doctor::run(Ok(context), out).await,
+        Command::Catalog(args) => commands::catalog::run(&args),
+        Command::Init(args) => commands::catalog::init(&args, None),
         Command::Completions(args) => commands::completions::run(&args, out),
         Command::Man(args) => commands::man::run(&args, out),
     }

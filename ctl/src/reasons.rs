@@ -145,6 +145,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("disk_full", "There is not enough free space for it.", "Free some space, or remove something: `companionctl rm ID`."),
     ("store_unavailable", "The store could not be read or written.", "Check the data directory's owner, mode and disk."),
     ("connection_failed", "No secure connection to the model host came about.", "Check the network and [models] in the configuration."),
+    ("no_home", "There is no home directory to set anything up in.", "Set HOME, or name the places by --config and --catalog-dir."),
+    ("runtime_not_found", "No llama-server is on the search path.", "Name one: --runtime FILE."),
     ("source_unavailable", "The catalog on this disk lacks the file, or it cannot be read.", "See what is wrong: `companionctl catalog verify`."),
     ("server_refused", "The model host did not give out the file.", "Try again later, or tell whoever signs the catalog."),
     ("download_stalled", "The model host stopped sending.", "Run `companionctl pull ID` again: it continues where it stopped."),

@@ -23,6 +23,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start the three processes in the foreground and watch over them.
     Up(UpArguments),
+    /// Set up this installation: `companionctl init`.
+    #[command(disable_help_flag = true)]
+    Init {
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -20,12 +20,16 @@ mod watch;
 
 use std::error::Error;
 use std::io::{IsTerminal, stderr};
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli::Command::Up(arguments) = cli::Cli::parse().command;
+    let arguments = match cli::Cli::parse().command {
+        cli::Command::Up(arguments) => arguments,
+        cli::Command::Init { arguments } => return init(&arguments),
+    };
     let colours = stderr().is_terminal();
     tracing_subscriber::fmt().with_writer(stderr).with_ansi(colours).with_target(false).init();
     match up::up(&arguments) {
@@ -35,6 +39,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Becomes `companionctl init`, which lies beside this program.
+fn init(arguments: &[std::ffi::OsString]) -> ExitCode {
+    let own = std::env::current_exe().unwrap_or_default();
+    let mut command = std::process::Command::new(own.with_file_name("companionctl"));
+    let error = command.arg("init").args(arguments).exec();
+    eprintln!("companion: companionctl cannot be started: {error}");
+    ExitCode::FAILURE
 }
 
 /// The error and what caused it, on one line.

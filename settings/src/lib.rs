@@ -10,5 +10,5 @@ mod sections;
 
 pub use check::split_host;
 pub use dirs::{Dirs, Overrides};
-pub use load::{SettingsError, load};
+pub use load::{SettingsError, default_path, load};
 pub use sections::{Frontdoor, Gateway, Keychain, KeychainBackend, Models, Runtime, Settings};

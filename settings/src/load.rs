@@ -90,7 +90,9 @@ fn absent_is_empty(error: SettingsError) -> Result<Table, SettingsError> {
     }
 }
 
-fn default_path(env: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+/// `$XDG_CONFIG_HOME/companion/config.toml`; `None` without a home.
+#[must_use]
+pub fn default_path(env: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CONFIG_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".config")))

@@ -20,6 +20,8 @@ runtime-jail: confine
 frontdoor: frontdoor-core frontdoor-api runtime-api monitor-api peer-socket confine companion-settings
 companion-launcher: confine monitor-api peer-socket companion-settings
 companionctl: authority-api runtime-api frontdoor-api peer-socket confine companion-settings
+companion-catalog:
+gguf-facts: confine
 authority-core:
 runtime-core:
 frontdoor-core:
@@ -138,7 +140,10 @@ impl Graph {
             }
             found.extend(self.reached(&self.named, krate, DEVELOPMENT));
             if !["authority-broker", "authority-core"].contains(&krate) {
-                found.extend(self.reached(&self.named, krate, CREDENTIALS));
+                // The signer of a catalog links the library of catalogs, and no credential.
+                let signs = krate == "companion-catalog";
+                let credentials = self.reached(&self.named, krate, CREDENTIALS).into_iter();
+                found.extend(credentials.filter(|it| !signs || !it.ends_with(" tough")));
             }
             if !["authority-broker", "authority-api", "companionctl"].contains(&krate) {
                 found.extend(self.reached(&self.named, krate, "authority-api"));

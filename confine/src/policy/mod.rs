@@ -5,6 +5,7 @@
 mod broker;
 mod everyone;
 mod frontdoor;
+mod parser;
 mod places;
 mod processes;
 mod rule;
@@ -45,6 +46,11 @@ impl Policy {
     /// The front door: no file at all.
     pub fn frontdoor() -> Self {
         frontdoor::policy()
+    }
+
+    /// A parser of files from anywhere: no file, no socket, no other program.
+    pub fn parser() -> Self {
+        parser::policy()
     }
 
     /// The runtime, entered by the jail just before it becomes `llama-server`.
@@ -96,6 +102,7 @@ mod tests {
             Policy::broker(place, false),
             Policy::supervisor(place, place, place),
             Policy::frontdoor(),
+            Policy::parser(),
             Policy::runtime(place, stdin.as_fd(), stdin.as_fd(), Some(1)),
         ] {
             assert!(policy.lines().iter().all(|line| line.reason.len() > 10), "{policy:?}");

@@ -37,7 +37,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn pull(id: &str, context: &Context, out: &Output) -> Result<(), Failure> {
+pub(super) async fn pull(id: &str, context: &Context, out: &Output) -> Result<(), Failure> {
     let mut broker = context.broker();
     let call = broker.pull(PullRequest { id: id.to_owned() });
     let mut events = context.ask(Process::Broker, limits::NETWORK, call).await?;

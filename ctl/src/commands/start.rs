@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use authority_api::v1::{StartRequest, work_event};
+use authority_api::v1::{ListCatalogRequest, StartRequest, work_event};
 use clap::Args;
 use frontdoor_api::v1::{FrontdoorStatus, WatchStatusRequest};
 use serde_json::json;
 use tonic::Streaming;
 
+use super::pull::pull;
 use crate::context::{Context, Process, limits};
 use crate::output::Output;
 use crate::refusal::{Failure, Refusal};
@@ -19,10 +20,15 @@ use crate::terminal::{Paint, plain};
 const UNTIL_AVAILABLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  companionctl start smollm2-135m-instruct")]
+#[command(
+    after_help = "Examples:\n  companionctl start smollm2-135m-instruct\n  companionctl start smollm2-135m-instruct --pull"
+)]
 pub(crate) struct StartArgs {
     /// Id of a model that was pulled
     id: String,
+    /// Pull it first, and a runtime for this machine, where they are not there yet
+    #[arg(long)]
+    pull: bool,
 }
 
 pub(crate) async fn run(
@@ -30,6 +36,11 @@ pub(crate) async fn run(
     context: &Context,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
+    if args.pull {
+        for id in missing(&args.id, context).await? {
+            pull(&id, context, out).await?;
+        }
+    }
     let status = bring_up(&args.id, context, out).await?;
     out.event("ready", json!({ "id": args.id, "endpoint": status.endpoint }))?;
     let available = out.style().paint(Paint::Good, "available");
@@ -46,6 +57,30 @@ pub(crate) async fn bring_up(
 ) -> Result<FrontdoorStatus, Failure> {
     start(id, context, out).await?;
     Ok(until_available(context).await?)
+}
+
+/// What the start of a model needs and the store lacks.
+async fn missing(model: &str, context: &Context) -> Result<Vec<String>, Refusal> {
+    let mut broker = context.broker();
+    let call = broker.list_catalog(ListCatalogRequest {});
+    let entries = context.ask(Process::Broker, limits::NETWORK, call).await?.entries;
+    let mut missing = Vec::new();
+    let runtimes = || entries.iter().filter(|entry| entry.suits_this_machine);
+    if !runtimes().any(|entry| entry.provisioned) {
+        missing
+            .extend(runtimes().max_by_key(|entry| numbers(&entry.version)).map(|it| it.id.clone()));
+    }
+    // One that the catalog does not list is for the broker to refuse.
+    if !entries.iter().any(|entry| entry.id == model && entry.provisioned) {
+        missing.push(model.to_owned());
+    }
+    Ok(missing)
+}
+
+/// The numbers of a version, by which the newest is found.
+fn numbers(version: &str) -> Vec<u64> {
+    let digits = version.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
 /// Follows the start up to the runtime's own `ready`.

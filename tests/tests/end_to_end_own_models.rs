@@ -1,0 +1,205 @@
+//! From an empty home to a private answer with one's own model, by the commands of the README.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use devstack::assets::Assets;
+use devstack::programs;
+use devstack::session_bus::SessionBus;
+use serde_json::Value;
+use tokio::net::UnixDatagram;
+use tokio::process::Command;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An empty home, a session bus, and nothing else.
+struct Person {
+    dir: tempfile::TempDir,
+    bus: SessionBus,
+}
+
+impl Person {
+    async fn new() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("own").tempdir()?;
+        for name in ["bus", "home", "run"] {
+            fs::DirBuilder::new().mode(0o700).create(dir.path().join(name))?;
+        }
+        let bus = SessionBus::start(&dir.path().join("bus")).await?;
+        Ok(Self { dir, bus })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    fn types(&self, program: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(programs::find(program)?);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.home())
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"))
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.address())
+            .current_dir(self.home())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    async fn said(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let output = self.types(program, arguments)?.output().await?;
+        ensure!(output.status.success(), "{arguments:?}: {output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    async fn refused(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let output = self.types(program, arguments)?.output().await?;
+        ensure!(!output.status.success(), "{arguments:?}: {output:?}");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("not UTF-8")
+}
+
+/// The four commands: init, up, start --pull, chat. Nobody signs in, and everything else works.
+#[tokio::test(flavor = "multi_thread")]
+async fn ones_own_model_answers_after_four_commands_from_an_empty_home() -> Result<()> {
+    let person = Person::new().await?;
+    let assets = Assets::find()?;
+    let model = person.home().join("my-model.gguf");
+    fs::copy(&assets.model, &model)?;
+    fs::write(person.home().join("pass"), "correct horse battery\n")?;
+
+    let said = person
+        .said(
+            "companion",
+            &[
+                "init",
+                "--own-models",
+                "my-model.gguf",
+                "--license",
+                "Apache-2.0",
+                "--runtime",
+                text(&assets.llama_server)?,
+                "--passphrase-file",
+                "pass",
+            ],
+        )
+        .await?;
+    assert!(said.contains("my-model") && said.contains("companion up"), "{said}");
+    let again = person
+        .refused("companion", &["init", "--own-models", "my-model.gguf", "--runtime", "/bin/true"])
+        .await?;
+    assert!(!again.is_empty());
+
+    let notify = UnixDatagram::bind(person.dir.path().join("notify"))?;
+    let mut launcher = person
+        .types("companion", &["up"])?
+        .env("NOTIFY_SOCKET", person.dir.path().join("notify"))
+        .spawn()?;
+    let mut message = [0; 4096];
+    let ready = async {
+        loop {
+            let length = notify.recv(&mut message).await?;
+            if message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+                return Ok::<_, anyhow::Error>(());
+            }
+        }
+    };
+    tokio::select! {
+        ready = tokio::time::timeout(LIMIT, ready) => ready??,
+        ended = launcher.wait() => anyhow::bail!("the companion ended: {ended:?}"),
+    }
+
+    let listed = person.said("companionctl", &["models", "--json"]).await?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    let mine = listed["models"].as_array().into_iter().flatten().find(|it| it["id"] == "my-model");
+    let mine = mine.with_context(|| listed.to_string())?;
+    // What the file says of itself, read by the confined parser.
+    assert_eq!(mine["architecture"], "llama", "{mine}");
+    assert_eq!(mine["quantization"], "Q4_1", "{mine}");
+    assert!(mine["context_length"].as_u64().is_some_and(|tokens| tokens > 1000), "{mine}");
+
+    person.said("companionctl", &["start", "my-model", "--pull"]).await?;
+    let answer = person.said("companionctl", &["chat", "--max-tokens", "16", "Say hello."]).await?;
+    assert!(!answer.trim().is_empty());
+
+    let status: Value =
+        serde_json::from_str(&person.said("companionctl", &["status", "--json"]).await?)?;
+    assert_eq!(status["available"], true, "{status}");
+    assert_eq!(status["session"], "signed_out");
+    let doctor = person.said("companionctl", &["doctor", "--json"]).await?;
+    assert!(doctor.contains(r#""healthy":true"#), "{doctor}");
+    let refused = person.refused("companionctl", &["sign-in", "--no-browser"]).await?;
+    assert!(!refused.is_empty());
+
+    let pid = launcher.id().context("it has ended")?;
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.context("no pid")?, rustix::process::Signal::TERM)?;
+    let ended = tokio::time::timeout(LIMIT, launcher.wait()).await??;
+    assert!(ended.success(), "{ended}");
+    Ok(())
+}
+
+/// A catalog is its signer's alone, and a file that changed is found out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_is_added_to_rotated_and_verified_by_its_signer_alone() -> Result<()> {
+    let person = Person::new().await?;
+    let assets = Assets::find()?;
+    let home = person.home();
+    fs::copy(&assets.model, home.join("m.gguf"))?;
+    fs::write(home.join("pass"), "correct horse battery\n")?;
+    fs::write(home.join("wrong"), "incorrect horse battery\n")?;
+    fs::write(home.join("short"), "short\n")?;
+    fs::write(home.join("note.md"), "no model")?;
+    fs::write(home.join("cut.gguf"), b"GGUF\x03\0\0\0")?;
+    let catalog = |arguments: &'static str| {
+        std::iter::once("catalog").chain(arguments.split(' ')).collect::<Vec<_>>()
+    };
+
+    let short = person.refused("companionctl", &catalog("init c --passphrase-file short")).await?;
+    assert!(short.contains("8 characters"), "{short}");
+    person.said("companionctl", &catalog("init c --passphrase-file pass")).await?;
+    for (arguments, said) in [
+        ("add note.md --dir c --license MIT", "neither"),
+        ("add cut.gguf --dir c --license MIT", "ends early"),
+        ("add m.gguf --dir c --license MIT --id ../x", "no id"),
+        ("publish --dir c --passphrase-file wrong", "passphrase is wrong"),
+        ("verify --dir c", "does not verify"),
+    ] {
+        let refused = person.refused("companionctl", &catalog(arguments)).await?;
+        assert!(refused.contains(said), "{arguments}: {refused}");
+    }
+    person.said("companionctl", &catalog("add m.gguf --dir c --license MIT")).await?;
+    person.said("companionctl", &catalog("publish --dir c --passphrase-file pass")).await?;
+    person.said("companionctl", &catalog("verify --dir c")).await?;
+
+    // No key lies there unsealed, and nobody else may read what is sealed.
+    for entry in fs::read_dir(home.join("c/keys"))? {
+        let path = entry?.path();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path)?.permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(fs::read_to_string(&path)?.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    }
+
+    person.said("companionctl", &catalog("rotate --dir c --passphrase-file pass")).await?;
+    let unsigned = person.refused("companionctl", &catalog("verify --dir c")).await?;
+    assert!(unsigned.contains("does not verify"), "the old key still signs: {unsigned}");
+    person.said("companionctl", &catalog("publish --dir c --passphrase-file pass")).await?;
+    person.said("companionctl", &catalog("verify --dir c")).await?;
+
+    let target = fs::read_dir(home.join("c/targets"))?.next().context("no target")??.path();
+    let mut bytes = fs::read(&target)?;
+    bytes[1_000_000] ^= 1;
+    fs::write(&target, bytes)?;
+    let changed = person.refused("companionctl", &catalog("verify --dir c")).await?;
+    assert!(changed.contains("not the one that was signed"), "{changed}");
+    Ok(())
+}
