@@ -28,6 +28,7 @@ mod tls;
 mod token_endpoint;
 #[cfg(test)]
 mod token_fire_tests;
+mod trials;
 mod wanted;
 mod work;
 

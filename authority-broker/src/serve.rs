@@ -25,6 +25,7 @@ use crate::session::Sessions;
 use crate::signin::SignIns;
 use crate::store_view::Supervisor;
 use crate::tls;
+use crate::trials;
 use crate::wanted::Wanted;
 use crate::work::Work;
 
@@ -69,6 +70,7 @@ pub(crate) async fn serve(charter: BrokerCharter, readings: FirstReadings) -> Re
     reporter.set_serving::<AuthorityServer<AuthorityService>>().await;
     let server = Server::builder()
         .add_service(AuthorityServer::new(service))
+        .add_service(trials::server(&charter, &monitor))
         .add_service(health)
         .add_service(reflected().build_v1().map_err(|_| Failure::Server)?)
         .add_service(reflected().build_v1alpha().map_err(|_| Failure::Server)?);
@@ -136,5 +138,6 @@ fn assemble(
 fn reflected() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(authority_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(capabilities::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

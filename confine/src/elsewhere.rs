@@ -26,7 +26,7 @@ impl Policy {
     }
 
     /// See the Linux version.
-    pub fn supervisor(_store_dir: &Path, _scratch_dir: &Path, _jail: &Path) -> Self {
+    pub fn supervisor(_store_dir: &Path, _scratch_dir: &Path, _jail: &Path, _probe: &Path) -> Self {
         Self
     }
 

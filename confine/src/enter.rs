@@ -32,6 +32,16 @@ pub fn supported() -> Result<Confinement, ConfineError> {
     Ok(Confinement { landlock_abi, gaps: landlock::gaps(landlock_abi) })
 }
 
+/// What a process gives up that is confined by nothing else, the launcher: core files, and
+/// privileges gained by exec. Its children inherit both.
+///
+/// # Errors
+/// As [`enter`].
+pub fn tighten_unconfined() -> Result<(), ConfineError> {
+    limits::lower(&[crate::policy::NO_CORE])?;
+    set_no_new_privs(true).map_err(|errno| ConfineError::NoNewPrivileges(errno.into()))
+}
+
 /// Enters the Landlock half of a policy and nothing else: for the tests that show each layer to
 /// hold with the ones beside it removed. No product process calls it.
 ///

@@ -27,6 +27,8 @@ mod policy;
 mod seccomp;
 #[cfg(target_os = "linux")]
 mod threads;
+#[cfg(target_os = "linux")]
+mod trial;
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -37,9 +39,10 @@ pub use plan::{BINARY_DESCRIPTOR, JailPlan, MAX_PLAN_BYTES, MODEL_DESCRIPTOR, PL
 #[cfg(target_os = "linux")]
 pub use {
     descriptors::close_all_but,
-    enter::{enter, enter_files_only, enter_system_calls_only, supported},
+    enter::{enter, enter_files_only, enter_system_calls_only, supported, tighten_unconfined},
     parent::die_with_parent,
     policy::{Line, Policy},
+    trial::{Aims, Trial, Tried, try_all},
 };
 
 #[cfg(not(target_os = "linux"))]

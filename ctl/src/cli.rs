@@ -102,6 +102,15 @@ environment, NO_PROXY is printed too, so that the key does not travel to it.")]
     Chat(chat::ChatArgs),
     /// Summarise and tag Markdown notes, on this computer
     Enrich(enrich::EnrichArgs),
+    /// Let each process try what it may and may not do, and show what happened
+    #[command(after_help = "\
+Examples:
+  companionctl capabilities
+  companionctl capabilities --json | jq -e .as_expected
+
+The attempts are fixed and harmless: each process makes its own just then, a probe in the
+runtime's place makes the runtime's. Exit code 0 when everything was as expected, else 1.")]
+    Capabilities(Bare),
     /// Show which lane a piece of work may take
     Lane(lane::LaneArgs),
     /// Show the runtime's output
@@ -143,6 +152,7 @@ impl Command {
             | Self::Rm(_)
             | Self::Env(_)
             | Self::Exec(_)
+            | Self::Capabilities(_)
             | Self::Lane(_)
             | Self::Doctor(_)
             | Self::Completions(_)

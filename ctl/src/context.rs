@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use authority_api::v1::authority_client::AuthorityClient;
+use capability_api::v1::capabilities_client::CapabilitiesClient;
 use companion_settings::{Dirs, Overrides, Settings};
 use frontdoor_api::v1::frontdoor_inspect_client::FrontdoorInspectClient;
 use runtime_api::v1::runtime_inspect_client::RuntimeInspectClient;
@@ -22,6 +23,8 @@ pub(crate) mod limits {
     pub(crate) const FACTS: Duration = Duration::from_secs(3);
     /// Something that asks the keychain, which is given ten seconds.
     pub(crate) const KEYCHAIN: Duration = Duration::from_secs(15);
+    /// Something that the process tries, one thing after the other.
+    pub(crate) const TRIALS: Duration = Duration::from_secs(60);
     /// Something that asks a server.
     pub(crate) const NETWORK: Duration = Duration::from_secs(60);
     /// Something that reads a whole model from the disk.
@@ -108,6 +111,10 @@ impl Context {
 
     pub(crate) fn frontdoor(&self) -> FrontdoorInspectClient<Channel> {
         FrontdoorInspectClient::new(self.channel(Process::Frontdoor))
+    }
+
+    pub(crate) fn capabilities(&self, process: Process) -> CapabilitiesClient<Channel> {
+        CapabilitiesClient::new(self.channel(process))
     }
 
     fn channel(&self, process: Process) -> Channel {

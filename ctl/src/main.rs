@@ -75,6 +75,7 @@ async fn dispatch(
         Command::Exec(args) => commands::exec::run(&args, context, out).await,
         Command::Chat(args) => commands::chat::run(&args, context, out).await,
         Command::Enrich(args) => commands::enrich::run(&args, context, out).await,
+        Command::Capabilities(_) => commands::capabilities::run(context, out).await,
         Command::Lane(args) => commands::lane::run(&args, context, out).await,
         Command::Logs(args) => commands::logs::run(&args, context, out).await,
         Command::Doctor(_) => commands::doctor::run(Ok(context), out).await,

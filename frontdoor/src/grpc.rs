@@ -31,7 +31,11 @@ where
 }
 
 /// Serves people, with gRPC health and reflection.
-pub(crate) async fn inspect<S, I>(door: Arc<Door>, peers: S) -> Result<(), FrontdoorError>
+pub(crate) async fn inspect<S, I>(
+    door: Arc<Door>,
+    peers: S,
+    trials: capabilities::Server,
+) -> Result<(), FrontdoorError>
 where
     S: Stream<Item = std::io::Result<I>>,
     I: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -42,6 +46,7 @@ where
     reporter.set_serving::<FrontdoorInspectServer<Inspect>>().await;
     Server::builder()
         .add_service(service)
+        .add_service(trials)
         .add_service(health)
         .add_service(reflection()?.build_v1().map_err(FrontdoorError::Reflection)?)
         .add_service(reflection()?.build_v1alpha().map_err(FrontdoorError::Reflection)?)
@@ -53,7 +58,9 @@ where
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>, FrontdoorError> {
     Ok(tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(frontdoor_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(capabilities::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("companion.frontdoor.v1.FrontdoorInspect")
+        .with_service_name("companion.capability.v1.Capabilities")
         .with_service_name("grpc.health.v1.Health"))
 }

@@ -30,10 +30,12 @@ mod status;
 mod tests;
 mod upstream;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use confine::Policy;
-use monitor_api::{Ask, FrontdoorCharter, descriptor};
+use capabilities::{Capabilities, Own, Places};
+use confine::{Aims, Policy, Tried};
+use monitor_api::{Ask, FrontdoorCharter, Role, descriptor};
 use peer_socket::{Monitor, PeerListener, PeerRule};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -99,7 +101,7 @@ async fn serve(charter: FrontdoorCharter) -> Result<(), FrontdoorError> {
     let mut serving = tokio::spawn(http_server::serve(tcp, door.clone(), stop.clone()));
     let mut parts = JoinSet::new();
     parts.spawn(grpc::control(door.clone(), control));
-    parts.spawn(grpc::inspect(door.clone(), inspect));
+    parts.spawn(grpc::inspect(door.clone(), inspect, trials(&charter.no_program, &monitor)));
     parts.spawn(lasting(follow::follow(door.clone())));
     parts.spawn(lasting(health::probe_on(door.clone(), credential)));
     monitor.tell(Ask::Ready).await.map_err(FrontdoorError::Monitor)?;
@@ -117,6 +119,21 @@ async fn serve(charter: FrontdoorCharter) -> Result<(), FrontdoorError> {
     stop.cancel();
     serving.await.map_err(|_| FrontdoorError::PartEnded)?;
     ended
+}
+
+/// What this process may and may not do, for whoever asks; it has no directory, and knows no host.
+fn trials(no_program: &Path, monitor: &Monitor) -> capabilities::Server {
+    let own = Own {
+        process: "frontdoor",
+        role: Role::Frontdoor,
+        who: Tried::Frontdoor,
+        aims: Aims { no_program: no_program.to_owned(), own_directory: None },
+        monitor: monitor.clone(),
+    };
+    Capabilities::server(move || {
+        let own = own.clone();
+        Box::pin(async move { vec![own.trials(&Places::default()).await] })
+    })
 }
 
 /// A part that has no end of its own: without it, what is known would grow old unnoticed.

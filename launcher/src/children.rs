@@ -1,7 +1,6 @@
 //! Starting a child with nothing but its descriptors, and starting it again when it dies.
 
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,6 @@ use monitor_api::{
     BrokerCharter, CharterError, FrontdoorCharter, Role, SupervisorCharter, descriptor,
 };
 use peer_socket::MAX_CHARTER_BYTES;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -25,7 +23,8 @@ use tokio::task::JoinHandle;
 use crate::dialer::Dialer;
 use crate::limits::{RESTART_PAUSE, SETTLED_AFTER};
 use crate::listeners::Listeners;
-use crate::monitor;
+use crate::sealed::sealed;
+use crate::{directories, monitor};
 
 /// What stops a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +78,7 @@ pub(crate) fn plans(
         ChildPlan {
             role: Role::Frontdoor,
             program: beside("frontdoor")?,
-            charter: frontdoor_charter(settings, bound)?,
+            charter: frontdoor_charter(settings, dirs, bound)?,
             sockets: vec![
                 (listeners.frontdoor, descriptor::FRONTDOOR_SOCKET),
                 (listeners.frontdoor_control, descriptor::FRONTDOOR_CONTROL),
@@ -115,6 +114,7 @@ fn broker_charter(settings: &Settings, dirs: &Dirs, start_id: &str) -> Result<Ve
         model_hosts: settings.models.hosts.clone(),
         autostart_model: settings.runtime.model.clone(),
         state_dir: dirs.broker_state(),
+        no_program: directories::no_program(dirs),
     };
     fit(charter.encode())
 }
@@ -127,11 +127,17 @@ fn supervisor_charter(settings: &Settings, dirs: &Dirs) -> Result<Vec<u8>, Child
         store_dir: dirs.store(),
         scratch_dir: dirs.runtime_scratch(),
         jail: beside("runtime-jail")?,
+        probe: beside("runtime-probe")?,
+        no_program: directories::no_program(dirs),
     };
     fit(charter.encode())
 }
 
-fn frontdoor_charter(settings: &Settings, bound: SocketAddr) -> Result<Vec<u8>, ChildError> {
+fn frontdoor_charter(
+    settings: &Settings,
+    dirs: &Dirs,
+    bound: SocketAddr,
+) -> Result<Vec<u8>, ChildError> {
     let charter = FrontdoorCharter {
         launcher_pid: std::process::id(),
         frontdoor: settings.frontdoor.clone(),
@@ -139,6 +145,7 @@ fn frontdoor_charter(settings: &Settings, bound: SocketAddr) -> Result<Vec<u8>, 
         health_interval_s: settings.runtime.health_interval_s,
         health_recency_s: settings.runtime.health_recency_s,
         drain_timeout_s: settings.runtime.drain_timeout_s,
+        no_program: directories::no_program(dirs),
     };
     fit(charter.encode())
 }
@@ -238,7 +245,10 @@ impl ChildPlan {
     /// own, so that Ctrl-C at the terminal reaches the launcher alone, which then drains.
     fn command(&self, monitor: OwnedFd) -> io::Result<Command> {
         let mut mappings = vec![
-            FdMapping { parent_fd: sealed(&self.charter)?, child_fd: descriptor::CHARTER },
+            FdMapping {
+                parent_fd: sealed("charter", &self.charter)?,
+                child_fd: descriptor::CHARTER,
+            },
             FdMapping { parent_fd: monitor, child_fd: descriptor::MONITOR },
         ];
         for (socket, child_fd) in &self.sockets {
@@ -267,19 +277,6 @@ impl ChildPlan {
 /// A child's standard output goes where its errors go: the launcher's own is for people.
 fn standard_error() -> io::Result<Stdio> {
     Ok(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?))
-}
-
-/// The charter as a file of its own in memory that nobody can change any more.
-fn sealed(charter: &[u8]) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL;
-    let mut file = File::from(memfd_create("charter", flags)?);
-    file.write_all(charter)?;
-    file.rewind()?;
-    fcntl_add_seals(
-        &file,
-        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
-    )?;
-    Ok(file.into())
 }
 
 struct RunningChild {

@@ -165,11 +165,3 @@ fn the_first_restart_waits_for_nothing_and_later_ones_ever_longer_up_to_a_bound(
     assert_eq!(backoff.pause_after(SETTLED_AFTER), Duration::ZERO);
     assert_eq!(backoff.pause_after(Duration::ZERO), RESTART_PAUSE.0);
 }
-
-#[test]
-fn a_charter_can_be_read_and_never_be_changed() {
-    let mut file = fs::File::from(sealed(b"plain words").unwrap());
-    assert!(file.write_all(b"other").is_err());
-    assert!(file.set_len(0).is_err());
-    assert_eq!(io::read_to_string(&file).unwrap(), "plain words");
-}

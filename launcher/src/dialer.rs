@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,7 +21,7 @@ use crate::resolve::resolve;
 use crate::runtime_socket::{RuntimeSocket, dial, open_directory, open_socket_beneath};
 use crate::session_bus::BusAddress;
 use crate::table::Hosts;
-use crate::{figures, listeners};
+use crate::{directories, figures, listeners, trials};
 
 /// What the launcher needs to open connections for its children.
 pub(crate) struct Dialer {
@@ -32,6 +33,7 @@ pub(crate) struct Dialer {
     runtime_dir: OwnedFd,
     runtime_socket: Mutex<RuntimeSocket>,
     record: Record,
+    no_program: PathBuf,
     /// 0 while no supervisor runs.
     supervisor: AtomicU32,
     /// 0 while the supervisor has told of no runtime.
@@ -53,6 +55,7 @@ impl Dialer {
             runtime_dir: open_directory(&dirs.runtime)?,
             runtime_socket: Mutex::new(RuntimeSocket::beneath(&dirs.runtime_scratch())?),
             record: Record::of(dirs),
+            no_program: directories::no_program(dirs),
             supervisor: AtomicU32::new(0),
             runtime: AtomicU32::new(0),
         }))
@@ -128,6 +131,7 @@ impl Dialer {
                 let stream = connect(self.bound).await?;
                 Ok(one(stream.into()))
             }
+            Destination::LauncherTrials => trials::tell(&self.no_program).await,
         }
     }
 

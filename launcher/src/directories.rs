@@ -1,8 +1,8 @@
 //! The private directories of one installation: made 0700, or refused.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use companion_settings::Dirs;
@@ -17,6 +17,11 @@ pub(crate) struct NotPrivate {
     source: io::Error,
 }
 
+/// The executable file that is no program: what a trial of exec aims at.
+pub(crate) fn no_program(dirs: &Dirs) -> PathBuf {
+    dirs.runtime.join("no-program")
+}
+
 /// Makes every directory of the installation, 0700, and checks those that are there.
 pub(crate) fn prepare(dirs: &Dirs) -> Result<(), NotPrivate> {
     for path in [
@@ -29,7 +34,18 @@ pub(crate) fn prepare(dirs: &Dirs) -> Result<(), NotPrivate> {
     ] {
         private(path).map_err(|source| NotPrivate { path: path.clone(), source })?;
     }
-    Ok(())
+    make_no_program(&no_program(dirs))
+        .map_err(|source| NotPrivate { path: dirs.runtime.clone(), source })
+}
+
+/// Made anew: what lay there may have been somebody else's program.
+fn make_no_program(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o500).open(path)?;
+    file.write_all(b"This is no program.\n")
 }
 
 fn private(path: &Path) -> io::Result<()> {

@@ -13,8 +13,10 @@ mod notify;
 mod reclaim;
 mod resolve;
 mod runtime_socket;
+mod sealed;
 mod session_bus;
 mod table;
+mod trials;
 mod up;
 mod watch;
 

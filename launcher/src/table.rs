@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     RedirectListener,
     OwnListener,
     RuntimeRecord,
+    LauncherTrials,
     Ready,
 }
 
@@ -34,13 +35,14 @@ const fn row(role: Role, kind: Kind, reason: &'static str) -> Row {
 }
 
 /// Everything that is ever handed out.
-pub(crate) const TABLE: [Row; 17] = [
+pub(crate) const TABLE: [Row; 18] = [
     row(Role::Broker, Kind::Gateway, "sign-in and catalog, hosts of [gateway] only"),
     row(Role::Broker, Kind::CatalogFile, "metadata of a file:// catalog, beneath it only"),
     row(Role::Broker, Kind::SessionBus, "the Secret Service keeps the four accounts"),
     row(Role::Broker, Kind::SupervisorControl, "provision, start, stop, remove"),
     row(Role::Broker, Kind::FrontdoorControl, "the digest of the loopback token"),
     row(Role::Broker, Kind::RedirectListener, "one sign-in redirect"),
+    row(Role::Broker, Kind::LauncherTrials, "`companionctl capabilities`, which asks the broker"),
     row(Role::Broker, Kind::Ready, "start-up order"),
     row(Role::Supervisor, Kind::ModelHost, "downloads, hosts of [models] only"),
     row(Role::Supervisor, Kind::ImportedFile, "files of a file:// catalog, beneath it only"),
@@ -74,6 +76,7 @@ fn kind_of(ask: &Ask) -> Kind {
         Ask::Open(Destination::RuntimeFigures { .. }) => Kind::RuntimeFigures,
         Ask::Open(Destination::RedirectListener) => Kind::RedirectListener,
         Ask::Open(Destination::OwnListener) => Kind::OwnListener,
+        Ask::Open(Destination::LauncherTrials) => Kind::LauncherTrials,
         Ask::RuntimeStarted { .. } | Ask::RuntimeEnded { .. } => Kind::RuntimeRecord,
         Ask::Ready => Kind::Ready,
     }
@@ -140,6 +143,7 @@ mod tests {
             Ask::Open(Destination::RuntimeFigures { pid: 1 }),
             Ask::Open(Destination::RedirectListener),
             Ask::Open(Destination::OwnListener),
+            Ask::Open(Destination::LauncherTrials),
             Ask::RuntimeStarted { pid: 1 },
             Ask::RuntimeEnded { pid: 1 },
             Ask::Ready,
@@ -164,6 +168,7 @@ mod tests {
                 Kind::SupervisorControl,
                 Kind::FrontdoorControl,
                 Kind::RedirectListener,
+                Kind::LauncherTrials,
                 Kind::Ready
             ]
         );

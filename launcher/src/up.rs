@@ -53,6 +53,7 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<(), UpError> {
     confine::close_all_but(&[])?;
     umask(Mode::RWXG | Mode::RWXO);
     require_kernel()?;
+    confine::tighten_unconfined()?;
     let settings = settings(arguments)?;
     let dirs = dirs(arguments, &settings);
     directories::prepare(&dirs)?;

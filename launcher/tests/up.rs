@@ -40,7 +40,7 @@ impl Installation {
         if fs::hard_link(built, &program).is_err() {
             fs::copy(built, &program).unwrap();
         }
-        for name in CHILDREN.iter().chain(&["runtime-jail"]) {
+        for name in CHILDREN.iter().chain(&["runtime-jail", "runtime-probe"]) {
             let text = format!(
                 "#!/bin/sh\nD='{}'\nNAME={name}\n{manner}\n\
                  echo $$ > $D/$NAME.part; mv $D/$NAME.part $D/$NAME.pid\n\
@@ -305,9 +305,11 @@ fn what_is_wrong_is_named_and_nothing_starts() {
 
 #[test]
 fn a_missing_program_is_named_and_nothing_starts() {
-    let installation = Installation::with(OBEDIENT);
-    fs::remove_file(installation.path("runtime-jail")).unwrap();
-    let said = installation.refused(|up| up);
-    assert!(said.contains("runtime-jail"), "{said}");
-    assert_eq!(installation.sockets(), Vec::<String>::new());
+    for missing in ["runtime-jail", "runtime-probe"] {
+        let installation = Installation::with(OBEDIENT);
+        fs::remove_file(installation.path(missing)).unwrap();
+        let said = installation.refused(|up| up);
+        assert!(said.contains(missing), "{said}");
+        assert_eq!(installation.sockets(), Vec::<String>::new());
+    }
 }

@@ -42,5 +42,9 @@ pub(crate) const OUTPUT_LINES: usize = 1000;
 pub(crate) const OUTPUT_BYTES: usize = 256 * 1024;
 /// Bytes of one line of output; the rest of a longer one is dropped.
 pub(crate) const LINE_BYTES: usize = 4096;
+/// Longest the probe of a runtime's confinement may take.
+pub(crate) const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest it may tell, in bytes.
+pub(crate) const PROBE_WORDS: u64 = 64 * 1024;
 /// Messages that wait between a stream and its reader.
 pub(crate) const STREAM_QUEUE: usize = 16;

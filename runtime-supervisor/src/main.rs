@@ -22,6 +22,7 @@ mod provision;
 #[cfg(test)]
 mod provision_tests;
 mod runtime;
+mod runtime_trials;
 mod serve;
 mod status;
 mod store;
@@ -45,6 +46,7 @@ use crate::gpu::Gpu;
 use crate::machine::Machine;
 use crate::output::Output;
 use crate::runtime::House;
+use crate::runtime_trials::Trials;
 use crate::serve::Sockets;
 use crate::store::Store;
 
@@ -78,7 +80,8 @@ fn run() -> Result<(), Fatal> {
     let store = Arc::new(Store::open(&charter.store_dir).map_err(Fatal::Store)?);
     let gpu = Gpu::load();
 
-    let policy = Policy::supervisor(&charter.store_dir, &charter.scratch_dir, &charter.jail);
+    let SupervisorCharter { store_dir, scratch_dir, jail, probe, .. } = &charter;
+    let policy = Policy::supervisor(store_dir, scratch_dir, jail, probe);
     let confinement = confine::enter(&policy)?;
     tracing::info!(confinement.landlock_abi = confinement.landlock_abi, "confined");
     for gap in &confinement.gaps {
@@ -102,6 +105,7 @@ async fn serve(
     // A handled SIGXFSZ makes a file over its limit (setrlimit(2)) an error of the write.
     let _file_limit = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let monitor = Monitor::adopt(descriptor::MONITOR)?;
+    let trials = Trials::new(&charter, &monitor);
     let sockets = Sockets::adopt(charter.launcher_pid)?;
     let output = Output::new();
     tokio::spawn(store::keep_collecting(Arc::clone(&store)));
@@ -123,7 +127,7 @@ async fn serve(
         hosts: charter.models.hosts,
         runtime: runtime.clone(),
     };
-    let serving = sockets.serve(control, runtime.clone(), output);
+    let serving = sockets.serve(control, runtime.clone(), output, trials);
     tokio::pin!(serving);
     let shutting_down = async {
         monitor.tell(Ask::Ready).await?;

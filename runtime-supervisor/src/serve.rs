@@ -16,6 +16,7 @@ use crate::error::Fatal;
 use crate::inspect::Inspect;
 use crate::output::Output;
 use crate::runtime::Handle;
+use crate::runtime_trials::Trials;
 use crate::status::Follow;
 
 /// The sockets, adopted and guarded by who may call.
@@ -45,12 +46,15 @@ impl Sockets {
         control: Control,
         runtime: Handle,
         output: Arc<Output>,
+        trials: Trials,
     ) -> Result<(), Fatal> {
         let (health_reporter, health) = tonic_health::server::health_reporter();
+        let capabilities = trials.server(runtime.clone());
         let inspect = Inspect { runtime: runtime.clone(), output };
         health_reporter.set_serving::<RuntimeInspectServer<Inspect>>().await;
         let people = Server::builder()
             .add_service(RuntimeInspectServer::new(inspect))
+            .add_service(capabilities)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
@@ -69,7 +73,9 @@ impl Sockets {
 fn reflection() -> Reflection<'static> {
     Reflection::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(capabilities::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("companion.runtime.v1.RuntimeInspect")
+        .with_service_name("companion.capability.v1.Capabilities")
         .with_service_name("grpc.health.v1.Health")
 }

@@ -14,12 +14,12 @@ const INPUT_AND_OUTPUT: &str = "tokio tokio-util mio hyper tonic axum socket2 ru
     getrandom futures-util rustls tracing";
 /// Every crate of the workspace, and the workspace crates it may name.
 const ARROWS: &str = "
-authority-broker: authority-core authority-api runtime-api frontdoor-api monitor-api peer-socket confine companion-settings
-runtime-supervisor: runtime-core runtime-api monitor-api peer-socket confine companion-settings
+authority-broker: authority-core authority-api runtime-api frontdoor-api monitor-api peer-socket confine capabilities companion-settings
+runtime-supervisor: runtime-core runtime-api monitor-api peer-socket confine capabilities companion-settings
 runtime-jail: confine
-frontdoor: frontdoor-core frontdoor-api runtime-api monitor-api peer-socket confine companion-settings
+frontdoor: frontdoor-core frontdoor-api runtime-api monitor-api peer-socket confine capabilities companion-settings
 companion-launcher: confine monitor-api peer-socket companion-settings
-companionctl: authority-api runtime-api frontdoor-api peer-socket confine companion-settings
+companionctl: authority-api runtime-api frontdoor-api capability-api peer-socket confine companion-settings
 companion-catalog:
 gguf-facts: confine
 authority-core:
@@ -28,6 +28,8 @@ frontdoor-core:
 authority-api:
 runtime-api:
 frontdoor-api:
+capability-api:
+capabilities: capability-api confine monitor-api peer-socket
 peer-socket: monitor-api
 monitor-api: companion-settings
 companion-settings:
@@ -35,7 +37,7 @@ confine:
 devstack:
 xtask:
 endpoint-bench:
-promises: devstack authority-api runtime-api frontdoor-api monitor-api peer-socket companion-settings
+promises: devstack authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
 ";
 const CORES: &str = "authority-core runtime-core frontdoor-core";
 const DEVELOPMENT: &str = "devstack endpoint-bench xtask promises";

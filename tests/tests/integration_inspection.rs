@@ -13,7 +13,9 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-/// Each socket with the one service of ours that it offers.
+/// What every one of them lets its process try.
+const CAPABILITIES: &str = "companion.capability.v1.Capabilities";
+/// Each socket with the one other service of ours that it offers.
 const SOCKETS: [(&str, &str); 3] = [
     ("broker.sock", "companion.authority.v1.Authority"),
     ("supervisor.sock", "companion.runtime.v1.RuntimeInspect"),
@@ -32,7 +34,9 @@ async fn each_inspected_socket_tells_its_health_and_its_services_and_no_control(
             .filter(|name| name.starts_with("companion."))
             .collect();
         ours.sort();
-        assert_eq!(ours, [service], "{socket}");
+        let mut expected = [CAPABILITIES, service];
+        expected.sort_unstable();
+        assert_eq!(ours, expected, "{socket}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the three APIs can carry, read from their descriptors (architecture 3, promise 2).
+//! What the APIs can carry, read from their descriptors (architecture 3, promise 2).
 
 use prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorSet};
@@ -17,6 +17,7 @@ fn no_message_carries_a_token_but_the_loopback_token_and_its_digest() {
         authority_api::FILE_DESCRIPTOR_SET,
         runtime_api::FILE_DESCRIPTOR_SET,
         frontdoor_api::FILE_DESCRIPTOR_SET,
+        capability_api::FILE_DESCRIPTOR_SET,
     ] {
         let set = FileDescriptorSet::decode(set).expect("a descriptor set");
         for file in &set.file {

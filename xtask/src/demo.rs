@@ -81,6 +81,7 @@ fn perform(
     pull(report, companion, &runtime)?;
     pull(report, companion, &model)?;
     let status = start(report, companion, &model)?;
+    capabilities(report, companion)?;
     enrich(report, workspace, companion)?;
     chat(report, companion)?;
     Ok(status)
@@ -145,6 +146,32 @@ fn start(report: &mut Report, companion: &Companion<'_>, model: &str) -> Result<
     report.done(step, &format!("available: true, at {}", word(&status["endpoint"])));
     report.event(&json!({ "event": "status", "status": status }));
     Ok(status)
+}
+
+/// The matrix, as a person sees it; under `--json`, as one event.
+fn capabilities(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
+    let step = report.begin_long("Try the confinement", "each process makes its own attempts");
+    let matrix = companion.ask(&["capabilities"])?;
+    ensure!(matrix["as_expected"] == true, "the confinement is not as expected: {matrix}");
+    let processes = matrix["processes"].as_array().context("no matrix")?;
+    let mut attempts = 0;
+    for told in processes {
+        let trials = told["trials"].as_array().context("nothing was tried")?;
+        attempts += trials.len();
+        let (may, may_not): (Vec<_>, Vec<_>) =
+            trials.iter().partition(|trial| trial["may"] == true);
+        report.say(&format!("\n     {}", word(&told["process"])));
+        for (verdict, trials) in [("may ", may), ("no  ", may_not)] {
+            let what: Vec<_> = trials.iter().map(|trial| word(&trial["attempt"])).collect();
+            for (number, line) in wrapped(&what.join(", "), 76).iter().enumerate() {
+                report.say(&format!("       {}{line}", if number == 0 { verdict } else { "    " }));
+            }
+        }
+    }
+    report.event(&json!({ "event": "capabilities", "capabilities": matrix }));
+    report.say("");
+    report.done(step, &format!("{attempts} attempts, all as expected"));
+    Ok(())
 }
 
 fn enrich(report: &mut Report, workspace: &Workspace, companion: &Companion<'_>) -> Result<()> {

@@ -53,7 +53,10 @@ fn policy(role: &str, world: &World) -> Result<Option<Policy>, Box<dyn Error>> {
         "nothing" => None,
         "broker" => Some(Policy::broker(&world.beneath("state"), false)),
         "broker-with-keyring" => Some(Policy::broker(&world.beneath("state"), true)),
-        "supervisor" => Some(Policy::supervisor(&world.beneath("store"), &scratch, &world.jail())),
+        "supervisor" => {
+            let (store, jail) = (world.beneath("store"), world.jail());
+            Some(Policy::supervisor(&store, &scratch, &jail, &jail))
+        }
         "frontdoor" => Some(Policy::frontdoor()),
         "runtime" => {
             let binary = open(world, "store/noexec", OFlags::PATH)?;

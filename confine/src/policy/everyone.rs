@@ -208,5 +208,5 @@ pub(super) const STAYS_BOUND_TO_PARENT: &[CallRule] = &[CallRule::never_if(
 )];
 
 /// For every role.
-pub(super) const NO_CORE: LimitRule =
+pub(crate) const NO_CORE: LimitRule =
     LimitRule::at_most(Resource::Core, 0, "a core file would hold secrets and private text");

@@ -16,6 +16,7 @@ mod supervisor;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+pub(crate) use everyone::NO_CORE;
 pub(crate) use rule::{CallRule, Condition, FileRule, LimitRule, Place, Right, Test, When};
 
 /// What one role may do: files, system calls, limits, each rule with its reason. TCP ports,
@@ -37,10 +38,11 @@ impl Policy {
         broker::policy(state_dir, kernel_keyring)
     }
 
-    /// The supervisor: its store, the scratch directory, exec of the jail and of verified
-    /// runtimes, and whatever the runtime needs (rules only ever tighten from parent to child).
-    pub fn supervisor(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Self {
-        supervisor::policy(store_dir, scratch_dir, jail)
+    /// The supervisor: its store, the scratch directory, exec of the jail, of the probe that
+    /// stands in for a runtime and of verified runtimes, and whatever the runtime needs (rules
+    /// only ever tighten from parent to child).
+    pub fn supervisor(store_dir: &Path, scratch_dir: &Path, jail: &Path, probe: &Path) -> Self {
+        supervisor::policy(store_dir, scratch_dir, jail, probe)
     }
 
     /// The front door: no file at all.
@@ -100,7 +102,7 @@ mod tests {
         let stdin = std::io::stdin();
         for policy in [
             Policy::broker(place, false),
-            Policy::supervisor(place, place, place),
+            Policy::supervisor(place, place, place, place),
             Policy::frontdoor(),
             Policy::parser(),
             Policy::runtime(place, stdin.as_fd(), stdin.as_fd(), Some(1)),

@@ -26,7 +26,7 @@ const ONE_MODE_BY_NAME: &[CallRule] = &[CallRule::never_if(
     "a stored runtime is made readable to its owner, and nothing to anybody else",
 )];
 
-pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Policy {
+pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path, probe: &Path) -> Policy {
     let mut files = vec![
         FileRule::needed(
             store_dir,
@@ -45,6 +45,7 @@ pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path) -> Polic
             "the runtime's socket, HOME and TMPDIR, made anew for each launch",
         ),
         FileRule::needed(jail, EXECUTE, "the one program that it starts"),
+        FileRule::needed(probe, EXECUTE, "what the jail becomes to try a runtime's confinement"),
     ];
     files.extend(places::programs_and_machine());
     Policy {

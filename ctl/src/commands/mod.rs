@@ -1,5 +1,6 @@
 //! One file a command, named by its noun.
 
+pub(crate) mod capabilities;
 pub(crate) mod catalog;
 pub(crate) mod chat;
 pub(crate) mod completions;

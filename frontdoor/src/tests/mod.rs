@@ -10,6 +10,7 @@ mod relay;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -177,6 +178,7 @@ fn charter(frontdoor: Section, bound: SocketAddr) -> FrontdoorCharter {
         health_interval_s: 5,
         health_recency_s: 15,
         drain_timeout_s: 30,
+        no_program: PathBuf::new(),
     }
 }
 

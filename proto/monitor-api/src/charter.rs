@@ -55,6 +55,8 @@ pub struct BrokerCharter {
     pub autostart_model: String,
     /// The broker's own directory, 0700.
     pub state_dir: PathBuf,
+    /// An executable file that is no program: what a trial of exec aims at.
+    pub no_program: PathBuf,
 }
 
 /// What the supervisor is told.
@@ -73,6 +75,10 @@ pub struct SupervisorCharter {
     pub scratch_dir: PathBuf,
     /// Absolute path of `runtime-jail`.
     pub jail: PathBuf,
+    /// Absolute path of `runtime-probe`, which tries a runtime's confinement.
+    pub probe: PathBuf,
+    /// An executable file that is no program: what a trial of exec aims at.
+    pub no_program: PathBuf,
 }
 
 /// What the front door is told.
@@ -91,6 +97,8 @@ pub struct FrontdoorCharter {
     pub health_recency_s: u64,
     /// Seconds streams may still run after a stop.
     pub drain_timeout_s: u64,
+    /// An executable file that is no program: what a trial of exec aims at.
+    pub no_program: PathBuf,
 }
 
 macro_rules! json_charter {

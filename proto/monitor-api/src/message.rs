@@ -67,6 +67,9 @@ pub enum Destination {
     RedirectListener,
     /// A TCP connection to the front door's own listener.
     OwnListener,
+    /// What the launcher itself may and may not do, tried just then: a sealed memory file of
+    /// JSON (`confine::Trial`, a list).
+    LauncherTrials,
 }
 
 /// What a request wants.

@@ -145,7 +145,11 @@ impl Monitor {
         }
     }
 
-    async fn ask(&self, ask: Ask) -> Result<Vec<OwnedFd>, MonitorError> {
+    /// Anything, with what comes back.
+    ///
+    /// # Errors
+    /// [`MonitorError`].
+    pub async fn ask(&self, ask: Ask) -> Result<Vec<OwnedFd>, MonitorError> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let datagram = Request { id, ask }.encode().map_err(|_| MonitorError::Gone)?;
         let (sender, answer) = oneshot::channel();

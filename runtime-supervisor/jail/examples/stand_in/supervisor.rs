@@ -18,7 +18,8 @@ use crate::facts::read_all;
 /// Ends as soon as the runtime runs; it inherits this program's output.
 pub(crate) fn start_the_jail_and_die(directory: &Path) -> Result<(), Box<dyn Error>> {
     let (store, scratch) = (directory.join("store"), directory.join("scratch"));
-    confine::enter(&Policy::supervisor(&store, &scratch, &directory.join("bin/jail")))?;
+    let jail = directory.join("bin/jail");
+    confine::enter(&Policy::supervisor(&store, &scratch, &jail, &jail))?;
     let mut staying = spawn(directory, vec!["stay".to_owned()])?;
     let mut line = String::new();
     BufReader::new(staying.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
@@ -29,7 +30,8 @@ pub(crate) fn start_the_jail_and_die(directory: &Path) -> Result<(), Box<dyn Err
 /// `directory` holds `bin/jail`, `store/runtime`, `store/model` and `scratch`.
 pub(crate) fn start_the_jail(directory: &Path) -> Result<(), Box<dyn Error>> {
     let (store, scratch) = (directory.join("store"), directory.join("scratch"));
-    confine::enter(&Policy::supervisor(&store, &scratch, &directory.join("bin/jail")))?;
+    let jail = directory.join("bin/jail");
+    confine::enter(&Policy::supervisor(&store, &scratch, &jail, &jail))?;
     let socket = scratch.join("runtime.sock").to_string_lossy().into_owned();
     let mut runtime = spawn(directory, vec![socket])?;
     let facts = read_all(runtime.stdout.take().ok_or("no pipe")?)?;
