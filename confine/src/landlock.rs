@@ -130,6 +130,7 @@ fn access(right: Right) -> AccessFs {
         Right::RemoveFile => AccessFs::RemoveFile,
         Right::RemoveDir => AccessFs::RemoveDir,
         Right::Refer => AccessFs::Refer,
+        Right::IoctlDev => AccessFs::IoctlDev,
     }
 }
 

@@ -29,6 +29,7 @@ mod store;
 mod stream;
 mod tls;
 
+use std::error::Error as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -63,7 +64,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(reason = %error, "runtime-supervisor ends");
+            let cause = error.source().map(ToString::to_string);
+            tracing::error!(reason = %error, cause, "runtime-supervisor ends");
             ExitCode::FAILURE
         }
     }
@@ -78,8 +80,6 @@ fn run() -> Result<(), Fatal> {
     let tls = tls::client_config(&charter.models)?;
     let machine = Machine::read()?;
     let store = Arc::new(Store::open(&charter.store_dir).map_err(Fatal::Store)?);
-    let gpu = Gpu::load();
-
     let SupervisorCharter { store_dir, scratch_dir, jail, probe, .. } = &charter;
     let policy = Policy::supervisor(store_dir, scratch_dir, jail, probe);
     let confinement = confine::enter(&policy)?;
@@ -87,6 +87,7 @@ fn run() -> Result<(), Fatal> {
     for gap in &confinement.gaps {
         tracing::warn!(confinement.gap = gap, "this kernel leaves a gap in the confinement");
     }
+    let gpu = Gpu::load(&confinement);
 
     // One thread, the main one, for everything but hashing: the runtime is spawned from it and
     // dies with it.

@@ -1,6 +1,6 @@
 //! Files that `llama-server` reads, with the supervisor above it: measured to be all it needs.
 
-use super::rule::Right::{ReadDir, ReadFile, WriteFile};
+use super::rule::Right::{IoctlDev, ReadDir, ReadFile, WriteFile};
 use super::rule::{EXECUTE, FileRule, Right};
 
 const READ: &[Right] = &[ReadFile];
@@ -26,9 +26,27 @@ const PLACES: &[(&str, &[Right], &str)] = &[
     ("/dev/null", &[ReadFile, WriteFile], "standard input of what is started"),
 ];
 
-// GPU devices and driver files get a table of their own here, added only when a GPU is used,
-// beside this one and never instead of it; the runtime without one opens no device.
+/// What NVML opens to tell how much memory of each card is in use (measured with driver 580). The
+/// supervisor's alone: a runtime has no device.
+const GPU_FIGURES: &[(&str, &[Right], &str)] = &[
+    ("/usr/local/nvidia", READ, "the driver's libraries, where a container is given them"),
+    ("/proc/driver/nvidia/params", READ, "which device files the driver has"),
+    ("/proc/devices", READ, "which device numbers the driver has"),
+    ("/dev/nvidiactl", DEVICE, "the driver"),
+];
+const DEVICE: &[Right] = &[ReadFile, WriteFile, IoctlDev];
+/// Cards of one machine that are looked for.
+const MOST_CARDS: usize = 16;
 
 pub(super) fn programs_and_machine() -> impl Iterator<Item = FileRule> {
     PLACES.iter().map(|(path, rights, reason)| FileRule::if_there(path, rights, reason))
+}
+
+/// Absent, all of them, on a machine without such a card.
+pub(super) fn gpu_figures() -> impl Iterator<Item = FileRule> {
+    let driver =
+        GPU_FIGURES.iter().map(|(path, rights, reason)| FileRule::if_there(path, rights, reason));
+    let cards = (0..MOST_CARDS)
+        .map(|card| FileRule::if_there(&format!("/dev/nvidia{card}"), DEVICE, "one of its cards"));
+    driver.chain(cards)
 }

@@ -22,6 +22,7 @@ pub(crate) enum Right {
     RemoveFile,
     RemoveDir,
     Refer,
+    IoctlDev,
 }
 
 /// What exec needs: the kernel opens the file for reading too (measured: with `Execute` alone it

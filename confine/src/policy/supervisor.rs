@@ -2,7 +2,8 @@
 //!
 //! It keeps what the runtime needs (sockets of its own, bind, listen, libraries), since filters
 //! and domains only ever tighten from parent to child. It may set parent-death signals, since
-//! its children do; it may start processes, and Landlock says of which files.
+//! its children do; it may start processes, and Landlock says of which files. It reads the memory
+//! of graphics cards from behind its own policy, since the driver's library starts a thread.
 
 use std::path::Path;
 
@@ -48,6 +49,7 @@ pub(super) fn policy(store_dir: &Path, scratch_dir: &Path, jail: &Path, probe: &
         FileRule::needed(probe, EXECUTE, "what the jail becomes to try a runtime's confinement"),
     ];
     files.extend(places::programs_and_machine());
+    files.extend(places::gpu_figures());
     Policy {
         files,
         calls: all(&[
