@@ -32,7 +32,7 @@ const GPU_FIGURES: &[(&str, &[Right], &str)] = &[
     ("/usr/local/nvidia", READ, "the driver's libraries, where a container is given them"),
     ("/proc/driver/nvidia/params", READ, "which device files the driver has"),
     ("/proc/devices", READ, "which device numbers the driver has"),
-    ("/dev/nvidiactl", DEVICE, "the driver"),
+    ("/dev/nvidiactl", DEVICE, "the driver itself, asked by ioctl"),
 ];
 const DEVICE: &[Right] = &[ReadFile, WriteFile, IoctlDev];
 /// Cards of one machine that are looked for.
@@ -46,7 +46,12 @@ pub(super) fn programs_and_machine() -> impl Iterator<Item = FileRule> {
 pub(super) fn gpu_figures() -> impl Iterator<Item = FileRule> {
     let driver =
         GPU_FIGURES.iter().map(|(path, rights, reason)| FileRule::if_there(path, rights, reason));
-    let cards = (0..MOST_CARDS)
-        .map(|card| FileRule::if_there(&format!("/dev/nvidia{card}"), DEVICE, "one of its cards"));
+    let cards = (0..MOST_CARDS).map(|card| {
+        FileRule::if_there(
+            &format!("/dev/nvidia{card}"),
+            DEVICE,
+            "one card, whose memory is measured",
+        )
+    });
     driver.chain(cards)
 }
