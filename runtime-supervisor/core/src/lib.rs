@@ -28,6 +28,6 @@ pub use integrity::{
 };
 pub use launch::{LaunchPlan, LaunchSettings, StartPermit, is_artifact_id};
 pub use lifecycle::{Event, State, step};
-pub use limits::{Limits, Observation, WithinLimits, judge};
+pub use limits::{Limits, Observation, WithinLimits, is_drained_for, judge};
 pub use reason::Reason;
 pub use source::{AllowedSources, PermittedUrl, follow_redirect, validate_source};

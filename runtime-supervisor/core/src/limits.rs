@@ -85,6 +85,16 @@ pub fn judge(limits: &Limits, observed: Option<&Observation>) -> Result<WithinLi
     Ok(WithinLimits(()))
 }
 
+/// Tells whether a runtime outside its resources for this reason is drained; for any other,
+/// requests are refused for as long as it lasts.
+///
+/// Memory it holds stays held until it ends. GPU memory is the device's, so other programs' too:
+/// its end might free nothing. CPU use passes, and so may a failed probe.
+#[must_use]
+pub fn is_drained_for(reason: Reason) -> bool {
+    reason == Reason::RamOverLimit
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -110,6 +120,16 @@ mod tests {
         let all = Observation { ram_bytes: 11, vram_bytes: 11, cpu_percent: 11.0 };
         assert_eq!(verdict(all), Err(Reason::RamOverLimit));
         assert_eq!(verdict(Observation { ram_bytes: 1, ..all }), Err(Reason::VramOverLimit));
+    }
+
+    #[test]
+    fn only_its_own_memory_drains_a_runtime() {
+        assert!(is_drained_for(Reason::RamOverLimit));
+        for refused_only in
+            [Reason::VramOverLimit, Reason::CpuOverLimit, Reason::MalformedObservation]
+        {
+            assert!(!is_drained_for(refused_only), "{refused_only:?}");
+        }
     }
 
     #[test]

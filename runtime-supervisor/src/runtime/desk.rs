@@ -124,8 +124,8 @@ impl Desk {
         self.facts.borrow().generation
     }
 
-    /// Publishes why the last run ended, while a restart is on its way.
-    pub(super) fn crashed(&mut self, reason: Reason) {
+    /// Publishes why this run ends, before the job does.
+    pub(super) fn ends_for(&mut self, reason: Reason) {
         self.facts.send_modify(|facts| facts.last_failure = reason.as_str().to_owned());
     }
 

@@ -10,10 +10,9 @@ use runtime_api::v1;
 use runtime_core::{CrashHistory, CrashVerdict, Event, LaunchPlan, LaunchSettings, Reason};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout, timeout_at};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::{Attended, Desk, Interrupt};
-use super::sampler::Sampler;
+use super::sampler::{Observed, Sampler};
 use super::{Command, House, Job};
 use crate::child::{Child, Death, LaunchFiles};
 use crate::health::until_healthy;
@@ -34,7 +33,7 @@ pub(super) struct Owner {
 enum RunEnd {
     /// As was asked for.
     Wanted,
-    /// It cannot be started; a restart would not help.
+    /// It cannot be started, or left its memory limit; a restart would not help.
     Refused(Reason),
     /// By itself.
     Crashed(Reason),
@@ -42,8 +41,10 @@ enum RunEnd {
 
 /// How the wait for health ended.
 enum StartEnd {
-    /// Healthy; the sampler runs on.
-    Healthy(AbortOnDropHandle<()>),
+    /// Healthy; it is observed from here on.
+    Healthy(Observed),
+    /// Healthy, but over a limit that it would be drained for.
+    Over(Reason),
     Died(Death),
     TimedOut,
 }
@@ -91,7 +92,7 @@ impl Owner {
                     let CrashVerdict::RestartAfter(pause) = crashes.record(now) else {
                         return self.failed(reason, true);
                     };
-                    self.desk.crashed(reason);
+                    self.desk.ends_for(reason);
                     tracing::warn!(runtime.reason = reason.as_str(), "runtime restarts");
                     let pause = sleep(Duration::from_millis(pause));
                     if let Attended::Interrupted(_) = self.desk.attend(pause).await {
@@ -160,8 +161,8 @@ impl Owner {
     ) -> Result<RunEnd, Reason> {
         let generation = self.desk.spawned(job, child.pid());
         let start = start_up(Arc::clone(&self.house), child, self.desk.facts(), generation);
-        let _sampler = match self.desk.attend(start).await {
-            Attended::Done(StartEnd::Healthy(sampler)) => sampler,
+        let observed = match self.desk.attend(start).await {
+            Attended::Done(StartEnd::Healthy(observed)) => observed,
             Attended::Done(StartEnd::Died(death)) => {
                 self.desk.advance(&Event::HealthFail)?;
                 return Ok(start_failure(death, *was_ready));
@@ -170,6 +171,11 @@ impl Owner {
                 child.kill().await;
                 self.desk.advance(&Event::HealthFail)?;
                 return Ok(RunEnd::Refused(Reason::HealthFailed));
+            }
+            Attended::Done(StartEnd::Over(reason)) => {
+                child.kill().await;
+                self.desk.advance(&Event::HealthFail)?;
+                return Ok(RunEnd::Refused(reason));
             }
             Attended::Interrupted(_) => {
                 child.end().await;
@@ -181,15 +187,25 @@ impl Owner {
         *was_ready = true;
         self.desk.advance(&Event::HealthOk)?;
         tracing::info!(runtime.pid = child.pid(), "runtime ready");
-        self.until_it_ends(child).await
+        self.until_it_ends(child, observed).await
     }
 
-    async fn until_it_ends(&mut self, child: &mut Child) -> Result<RunEnd, Reason> {
+    async fn until_it_ends(
+        &mut self,
+        child: &mut Child,
+        mut observed: Observed,
+    ) -> Result<RunEnd, Reason> {
         let end = loop {
-            match self.desk.attend(child.ended()).await {
-                Attended::Done(_) => {
+            match self.desk.attend(ended_or_over(child, &mut observed)).await {
+                Attended::Done(None) => {
                     self.desk.advance(&Event::Drain)?;
                     break RunEnd::Crashed(Reason::RuntimeCrashed);
+                }
+                Attended::Done(Some(reason)) => {
+                    self.desk.ends_for(reason);
+                    self.desk.advance(&Event::Drain)?;
+                    self.drain(child).await;
+                    break RunEnd::Refused(reason);
                 }
                 Attended::Interrupted(Interrupt::Unhealthy) => {
                     self.desk.advance(&Event::Drain)?;
@@ -220,6 +236,15 @@ impl Owner {
             }
         }
         child.end().await;
+    }
+}
+
+/// Waits for the runtime's death (none), or for the reason to drain it.
+async fn ended_or_over(child: &mut Child, observed: &mut Observed) -> Option<Reason> {
+    tokio::select! {
+        biased;
+        _ = child.ended() => None,
+        reason = observed.is_over() => Some(reason),
     }
 }
 
@@ -286,12 +311,12 @@ async fn start_up(
             () = until_healthy(&house.monitor) => {}
             () = run(sampler.as_mut()) => {}
         }
-        // What is published with `ready` is the loaded runtime's memory, not an earlier figure.
-        if let Some(sampler) = &mut sampler {
-            sampler.sample();
+        // What is published with `ready` is the loaded runtime's memory, not an earlier figure:
+        // while it loads, pages of the model's file that it gives back count too.
+        match sampler.as_mut().and_then(Sampler::sample) {
+            Some(reason) => StartEnd::Over(reason),
+            None => StartEnd::Healthy(Observed::by(sampler)),
         }
-        let sampling = tokio::spawn(async move { run(sampler.as_mut()).await });
-        StartEnd::Healthy(AbortOnDropHandle::new(sampling))
     };
     tokio::select! {
         biased;
@@ -303,7 +328,7 @@ async fn start_up(
 /// Samples without end; a runtime that cannot be observed stays unobserved.
 async fn run(sampler: Option<&mut Sampler>) {
     match sampler {
-        Some(sampler) => sampler.run().await,
+        Some(sampler) => sampler.run(None).await,
         None => pending().await,
     }
 }

@@ -1,9 +1,12 @@
 //! Publishes the runtime's figures while it lives.
 
+use std::future::pending;
+
 use runtime_api::v1;
-use runtime_core::{Limits, Reason, judge};
-use tokio::sync::watch;
+use runtime_core::{Limits, Reason, is_drained_for, judge};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits::SAMPLE_PAUSE;
 use crate::probe::Probe;
@@ -27,18 +30,22 @@ impl Sampler {
         Self { probe, facts, generation, limits, over: None }
     }
 
-    /// Samples until it is dropped.
-    pub(super) async fn run(&mut self) {
+    /// Samples until it is dropped; `over` hears, once, why the runtime is to be drained.
+    pub(super) async fn run(&mut self, mut over: Option<oneshot::Sender<Reason>>) {
         let mut ticks = interval(SAMPLE_PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.sample();
+            if let Some(reason) = self.sample()
+                && let Some(over) = over.take()
+            {
+                let _ = over.send(reason);
+            }
         }
     }
 
-    /// Samples and publishes now.
-    pub(super) fn sample(&mut self) {
+    /// Samples and publishes now; answers why the runtime is to be drained, if it is.
+    pub(super) fn sample(&mut self) -> Option<Reason> {
         let observed = self.probe.sample().ok();
         self.over = say_what_changed(self.over, judge(&self.limits, observed.as_ref()).err());
         self.facts.send_modify(|facts| {
@@ -52,6 +59,34 @@ impl Sampler {
                     }));
             }
         });
+        self.over.filter(|reason| is_drained_for(*reason))
+    }
+}
+
+/// A ready runtime under observation, for as long as this is kept; one that cannot be observed
+/// stays unobserved.
+pub(super) struct Observed {
+    over: Option<oneshot::Receiver<Reason>>,
+    _sampling: Option<AbortOnDropHandle<()>>,
+}
+
+impl Observed {
+    pub(super) fn by(sampler: Option<Sampler>) -> Self {
+        let Some(mut sampler) = sampler else { return Self { over: None, _sampling: None } };
+        let (says, over) = oneshot::channel();
+        let sampling = tokio::spawn(async move { sampler.run(Some(says)).await });
+        Self { over: Some(over), _sampling: Some(AbortOnDropHandle::new(sampling)) }
+    }
+
+    /// Why the runtime is to be drained, once it is.
+    pub(super) async fn is_over(&mut self) -> Reason {
+        match &mut self.over {
+            Some(over) => match over.await {
+                Ok(reason) => reason,
+                Err(_) => pending().await,
+            },
+            None => pending().await,
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! jail and runtime: a script that does what its "model" says. The real ones are put through
 //! the same by the whole-system tests.
 
+mod memory;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -21,10 +23,22 @@ use crate::store::{Kind, Partial};
 /// Longest any of these promises may take to come true before its test fails.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Does what the first word on descriptor 5 says; else serves its health route.
+/// What the runtime may use here; far more than the stand-in needs, far less than it can take.
+const MAX_RAM_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Does what the first word on descriptor 5 says; else serves its health route. As under the jail,
+/// its own memory is bound by `RLIMIT_DATA`; shared memory and mapped files are not.
 const STAND_IN: &str = r#"#!/usr/bin/python3
-import json, os, signal, socket, sys
-arguments = json.load(os.fdopen(3))["arguments"]
+import json, mmap, os, resource, signal, socket, sys
+plan = json.load(os.fdopen(3))
+arguments, ceiling = plan["arguments"], plan["max_data_bytes"]
+resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+taken = []
+def takes_memory(*_):
+    taken.append(mmap.mmap(-1, ceiling))
+    for page in range(0, ceiling, mmap.PAGESIZE):
+        taken[-1][page] = 1
+signal.signal(signal.SIGUSR1, takes_memory)
 conduct = os.read(5, 64).decode().split()[0]
 if conduct == "exits":
     print("error loading model", flush=True)
@@ -37,6 +51,8 @@ if conduct == "floods":
     sys.stdout.flush()
 if conduct == "refused":
     sys.exit(125)
+if conduct == "hoards":
+    takes_memory()
 if conduct == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 listener = socket.socket(socket.AF_UNIX)
@@ -71,7 +87,7 @@ fn world() -> World {
     let store = Arc::new(Store::open(dir.path()).unwrap());
     let output = Output::new();
     let machine = Machine::read().unwrap();
-    let settings = Runtime::default();
+    let settings = Runtime { max_ram_bytes: MAX_RAM_BYTES, ..Runtime::default() };
     let (runtime, owner) = own(House {
         monitor: stand_in_launcher(dir.path().join("runtime.sock")),
         store: Arc::clone(&store),
