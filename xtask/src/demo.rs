@@ -148,34 +148,26 @@ fn start(report: &mut Report, companion: &Companion<'_>, model: &str) -> Result<
     Ok(status)
 }
 
-/// The matrix, as a person sees it; under `--json`, as one event.
+/// The matrix as a person sees it; under `--json`, as one event.
 fn capabilities(report: &mut Report, companion: &Companion<'_>) -> Result<()> {
     let step = report.begin_long("Try the confinement", "each process makes its own attempts");
     let matrix = companion.ask(&["capabilities"])?;
     ensure!(matrix["as_expected"] == true, "the confinement is not as expected: {matrix}");
-    let processes = matrix["processes"].as_array().context("no matrix")?;
-    let mut attempts = 0;
-    for told in processes {
-        let trials = told["trials"].as_array().context("nothing was tried")?;
-        attempts += trials.len();
-        let (may, may_not): (Vec<_>, Vec<_>) =
-            trials.iter().partition(|trial| trial["may"] == true);
-        report.say(&format!("\n     {}", word(&told["process"])));
-        for (verdict, trials) in [("may ", may), ("no  ", may_not)] {
-            let what: Vec<_> = trials.iter().map(|trial| word(&trial["attempt"])).collect();
-            for (number, line) in wrapped(&what.join(", "), 76).iter().enumerate() {
-                report.say(&format!("       {}{line}", if number == 0 { verdict } else { "    " }));
-            }
+    if report.is_json() {
+        report.event(&json!({ "event": "capabilities", "capabilities": matrix }));
+    } else {
+        report.say("");
+        for line in companion.shown(&["capabilities"])? {
+            report.say(&format!("     {line}"));
         }
+        report.say("");
     }
-    report.event(&json!({ "event": "capabilities", "capabilities": matrix }));
-    report.say("");
-    report.done(step, &format!("{attempts} attempts, all as expected"));
+    report.done(step, "as expected");
     Ok(())
 }
 
 fn enrich(report: &mut Report, workspace: &Workspace, companion: &Companion<'_>) -> Result<()> {
-    let step = report.begin_long("Enrich docs/demo", "summaries and tags, one note at a time");
+    let step = report.begin_long("Enrich docs/demo", "summaries and tags");
     let notes_dir = workspace.root.join("docs/demo");
     let notes_dir = notes_dir.to_str().context("the checkout has a name that is no text")?;
     let mut notes = 0;

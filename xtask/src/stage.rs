@@ -238,7 +238,7 @@ impl<'a> Companion<'a> {
         limit: Duration,
         mut each: impl FnMut(&Value) -> Result<()>,
     ) -> Result<()> {
-        let mut running = self.ctl(arguments)?;
+        let mut running = self.ctl(&[&["--json"], arguments].concat())?;
         let mut lines = running.lines(self.signals, limit)?;
         let mut last = Value::Null;
         while let Some(object) = next_object(&mut lines)? {
@@ -249,6 +249,24 @@ impl<'a> Companion<'a> {
         match running.wait(self.signals, QUESTION_LIMIT)? {
             Some(status) if status.success() => Ok(()),
             Some(_) => bail!("{name} was refused: {last}\n{}", self.log_tail()),
+            None => Err(Interrupted.into()),
+        }
+    }
+
+    /// Runs `companionctl` as a person does; what it prints, line by line.
+    ///
+    /// # Errors
+    /// As [`Self::events`].
+    pub(crate) fn shown(&self, arguments: &[&str]) -> Result<Vec<String>> {
+        let mut running = self.ctl(arguments)?;
+        let mut lines = running.lines(self.signals, QUESTION_LIMIT)?;
+        let mut shown = Vec::new();
+        while let Some(line) = lines.next_line()? {
+            shown.push(line);
+        }
+        match running.wait(self.signals, QUESTION_LIMIT)? {
+            Some(status) if status.success() => Ok(shown),
+            Some(_) => bail!("companionctl {arguments:?} was refused: {shown:?}"),
             None => Err(Interrupted.into()),
         }
     }
@@ -297,7 +315,6 @@ impl<'a> Companion<'a> {
         let mut command = supervised(Path::new(program));
         command
             .args(flags)
-            .arg("--json")
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
