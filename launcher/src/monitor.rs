@@ -1,9 +1,10 @@
 //! Serves one child's requests over its SOCK_SEQPACKET pair: each apart from the others, each
 //! with a time limit, so many at a time and no more.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use monitor_api::{Ask, MonitorRefusal, Reply, Request, Role};
 use peer_socket::{receive, send};
@@ -27,7 +28,7 @@ pub(crate) async fn serve(
     pair.set_nonblocking(true)?;
     let pair = Arc::new(UnixDatagram::from_std(pair)?);
     let budget = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
-    let mut complained = false;
+    let refusals = Arc::new(Refusals::of(role));
     loop {
         let request = match pair.async_io(Interest::READABLE, || receive(pair.as_fd())).await {
             Ok(Some((datagram, descriptors))) => readable(&datagram, &descriptors),
@@ -37,19 +38,21 @@ pub(crate) async fn serve(
             Err(error) => return Err(error),
         };
         let Some(request) = request else {
-            // Said once: a captured child does not get to fill the log.
-            if !std::mem::replace(&mut complained, true) {
-                tracing::warn!(monitor.role = ?role, "a malformed request was refused");
-            }
+            refusals.count(MonitorRefusal::Malformed);
             continue;
         };
         let Ok(place) = Arc::clone(&budget).try_acquire_owned() else {
+            refusals.count(MonitorRefusal::Busy);
             reply(&pair, request.id, Err(MonitorRefusal::Busy)).await?;
             continue;
         };
         let (pair, dialer, ready) = (Arc::clone(&pair), Arc::clone(&dialer), ready.clone());
+        let refusals = Arc::clone(&refusals);
         tokio::spawn(async move {
             let outcome = answer(role, &request.ask, &dialer).await;
+            if let Err(refusal) = outcome {
+                refusals.count(refusal);
+            }
             if request.ask == Ask::Ready && outcome.is_ok() {
                 let _ = ready.send(role);
             }
@@ -67,19 +70,48 @@ fn readable(datagram: &[u8], descriptors: &[OwnedFd]) -> Option<Request> {
 }
 
 async fn answer(role: Role, ask: &Ask, dialer: &Dialer) -> Result<Vec<OwnedFd>, MonitorRefusal> {
-    let outcome = match table::judge(role, ask) {
-        Ok(row) => {
-            tracing::debug!(monitor.role = ?role, monitor.reason = row.reason, "granted");
-            tokio::time::timeout(REQUEST_LIMIT, dialer.serve(ask))
-                .await
-                .unwrap_or(Err(MonitorRefusal::ConnectFailed))
-        }
-        Err(refusal) => Err(refusal),
-    };
-    if let Err(refusal @ (MonitorRefusal::NotAllowed | MonitorRefusal::WrongPeer)) = outcome {
-        tracing::warn!(monitor.role = ?role, monitor.refusal = %refusal, "a request was refused");
+    let row = table::judge(role, ask)?;
+    tracing::debug!(monitor.role = ?role, monitor.reason = row.reason, "granted");
+    tokio::time::timeout(REQUEST_LIMIT, dialer.serve(ask))
+        .await
+        .unwrap_or(Err(MonitorRefusal::ConnectFailed))
+}
+
+/// How often one child was refused, and why. Told at the first time, the second, the fourth and
+/// so on: a captured child does not get to fill the log.
+struct Refusals {
+    role: Role,
+    counts: Mutex<HashMap<MonitorRefusal, u64>>,
+}
+
+impl Refusals {
+    fn of(role: Role) -> Self {
+        Self { role, counts: Mutex::default() }
     }
-    outcome
+
+    fn count(&self, refusal: MonitorRefusal) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(refusal).or_default();
+        *count += 1;
+        if is_told(refusal, *count) {
+            tracing::warn!(monitor.role = ?self.role, monitor.refusal = %refusal,
+                monitor.count = *count, "requests were refused");
+        }
+    }
+}
+
+/// A place where nobody answers is no attack: whoever asked tells of it.
+fn is_told(refusal: MonitorRefusal, count: u64) -> bool {
+    match refusal {
+        MonitorRefusal::NotAllowed
+        | MonitorRefusal::AddressNotAllowed
+        | MonitorRefusal::WrongPeer
+        | MonitorRefusal::Busy
+        | MonitorRefusal::Malformed => count.is_power_of_two(),
+        MonitorRefusal::NotResolved | MonitorRefusal::ConnectFailed | MonitorRefusal::NotThere => {
+            false
+        }
+    }
 }
 
 async fn reply(
@@ -137,6 +169,19 @@ mod tests {
             Err(MonitorError::Refused(refusal)) => refusal,
             other => panic!("not refused: {other:?}"),
         }
+    }
+
+    /// A thousand refusals are ten lines.
+    #[test]
+    fn refusals_are_counted_and_told_ever_more_rarely() {
+        let refusals = Refusals::of(Role::Frontdoor);
+        for _ in 0..1000 {
+            refusals.count(MonitorRefusal::NotAllowed);
+        }
+        assert_eq!(refusals.counts.lock().unwrap()[&MonitorRefusal::NotAllowed], 1000);
+        let told = (1..=1000).filter(|count| is_told(MonitorRefusal::NotAllowed, *count)).count();
+        assert_eq!(told, 10);
+        assert!(!is_told(MonitorRefusal::NotThere, 1));
     }
 
     #[tokio::test]
