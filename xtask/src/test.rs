@@ -105,7 +105,7 @@ fn prepare(report: &mut Report) -> Result<Surroundings> {
     let cache = Cache::open()?;
     setup::cargo_deny(report, &cache)?;
     setup::cargo_nextest(report, &cache)?;
-    let python = setup::openai_python(report, &cache)?.into_os_string();
+    let python = setup::test_python(report, &cache)?.into_os_string();
     Ok(Surroundings { assets, python, path: setup::path_with_tools(&cache)? })
 }
 

@@ -24,7 +24,7 @@ fn model(id: &str) -> Value {
 }
 
 /// An installation, its gateway, and what the gateway is made to do.
-struct Stand {
+pub(super) struct Stand {
     gateway: Gateway,
     /// 401: for every token but the renewed one; above: for everything; 0: the files as they are.
     status: Arc<AtomicU16>,
@@ -39,7 +39,7 @@ impl Stand {
         Self::giving(repository.files.clone(), repository.pinned())
     }
 
-    fn giving(files: Files, pinned: Vec<u8>) -> Self {
+    pub(super) fn giving(files: Files, pinned: Vec<u8>) -> Self {
         let status = Arc::new(AtomicU16::new(0));
         let headers: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
         let (forced, seen) = (Arc::clone(&status), Arc::clone(&headers));
@@ -69,7 +69,7 @@ impl Stand {
     }
 
     /// The catalog of a broker that has just started.
-    fn started(&self) -> Arc<Catalogs> {
+    pub(super) fn started(&self) -> Arc<Catalogs> {
         self.started_with(false, &["models.localhost:1".to_owned()])
     }
 
@@ -111,7 +111,7 @@ impl Stand {
     }
 }
 
-async fn ids(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
+pub(super) async fn ids(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
     let catalog = catalogs.current().await?;
     Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
 }

@@ -19,9 +19,7 @@ use crate::report::Report;
 
 pub(crate) use cache::Cache;
 pub(crate) use proxies::Proxies;
-pub(crate) use tools::{
-    cargo_deny, cargo_nextest, openai_python, path_with_tools, rust_components,
-};
+pub(crate) use tools::{cargo_deny, cargo_nextest, path_with_tools, rust_components, test_python};
 
 /// The two real files that demo, tests and benchmarks run on.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Tools that only the tests use: cargo-deny, cargo-nextest, Python with the OpenAI SDK.
+//! Tools that only the tests use: cargo-deny, cargo-nextest, Python with what they import.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,8 +29,10 @@ const DENY: CargoTool =
 const NEXTEST: CargoTool =
     CargoTool { krate: "cargo-nextest", subcommand: "nextest", version: "0.9.143", oldest: (0, 9) };
 
-/// The OpenAI SDK that the endpoint is tried with.
-const OPENAI: &str = "openai==3.54.0";
+/// What the tests import: the SDK that the endpoint is tried with; the reference implementation of
+/// TUF that makes repositories for the catalog, and its keys.
+const PYTHON_PACKAGES: [&str; 4] =
+    ["openai==3.54.0", "tuf==7.0.1", "securesystemslib==1.6.0", "cryptography==50.0.2"];
 
 /// cargo-deny, installed into the cache where there is none.
 ///
@@ -110,22 +112,23 @@ pub(crate) fn rust_components() -> Result<()> {
     Ok(())
 }
 
-/// A program that runs Python with the OpenAI SDK and nothing else of ours.
+/// A program that runs Python with the packages of the tests and nothing else of ours.
 ///
 /// No virtual environment: Debian's Python cannot make one without a further package.
 ///
 /// # Errors
 /// When pip cannot install it.
-pub(crate) fn openai_python(report: &mut Report, cache: &Cache) -> Result<PathBuf> {
+pub(crate) fn test_python(report: &mut Report, cache: &Cache) -> Result<PathBuf> {
     let told = "import sys; print('cp%d%d' % sys.version_info[:2]); print(sys.executable)";
     let told = output_of(python().args(["-c", told])).context("no python3")?;
     let (tag, executable) = told.split_once('\n').context("no python3")?;
-    let name = format!("python-{}-{tag}", OPENAI.replace("==", "-"));
+    let name = format!("python-{}-{tag}", PYTHON_PACKAGES.join("-").replace("==", "-"));
     let (dir, program) = (cache.path(&name), cache.path(&name).join("python"));
     if program.is_file() {
         return Ok(program);
     }
-    let step = report.begin_long("Install the OpenAI SDK", "once a machine, from PyPI");
+    let step =
+        report.begin_long("Install the Python packages of the tests", "once a machine, from PyPI");
     let partial = cache.path(&format!("{name}.partial"));
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
@@ -136,15 +139,15 @@ pub(crate) fn openai_python(report: &mut Report, cache: &Cache) -> Result<PathBu
         pip()
             .args(["install", "--quiet", "--no-warn-conflicts", "--target"])
             .arg(&packages)
-            .arg(OPENAI),
+            .args(PYTHON_PACKAGES),
     )
-    .with_context(|| format!("cannot install {OPENAI} from PyPI"))?;
+    .with_context(|| format!("cannot install {} from PyPI", PYTHON_PACKAGES.join(" ")))?;
     write_wrapper(&partial.join("python"), executable, &dir.join("packages"))?;
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
     }
     fs::rename(&partial, &dir)?;
-    report.done(step, OPENAI);
+    report.done(step, &PYTHON_PACKAGES.join(" "));
     Ok(program)
 }
 

@@ -1,0 +1,82 @@
+//! The catalog against repositories of python-tuf, the reference implementation: each attack that
+//! the specification names, and each catalog that says something wrong (contract 8).
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use authority_core::Reason;
+use serde::Deserialize;
+
+use super::repository::Files;
+use super::tests::{Stand, ids};
+
+const SCRIPT: &str = include_str!("matrix.py");
+
+#[derive(Deserialize)]
+struct Case {
+    pinned: String,
+    steps: Vec<Step>,
+}
+
+/// What the gateway gives out, and what a broker that starts then makes of it.
+#[derive(Deserialize)]
+struct Step {
+    files: BTreeMap<String, String>,
+    /// The id of the one model, a reason, or `refused` for whichever.
+    expected: String,
+    /// A file that goes on after its end.
+    endless: Option<String>,
+}
+
+impl Step {
+    fn give_out(&self, files: &Files) {
+        let bytes = |(name, text): (&String, &String)| (name.clone(), text.clone().into_bytes());
+        let mut given: BTreeMap<_, _> = self.files.iter().map(bytes).collect();
+        if let Some(name) = &self.endless {
+            given.get_mut(name).unwrap().resize(11 * 1024 * 1024, b' ');
+        }
+        *files.lock().unwrap() = given;
+    }
+}
+
+fn cases() -> BTreeMap<String, Case> {
+    let python = std::env::var("COMPANION_TEST_PYTHON")
+        .expect("COMPANION_TEST_PYTHON names a Python with `tuf`: run `cargo xtask test`");
+    let output = std::process::Command::new(python)
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn said(outcome: &Result<Vec<String>, Reason>) -> &str {
+    match outcome {
+        Ok(ids) => ids.first().map_or("nothing", String::as_str),
+        Err(reason) => reason.as_str(),
+    }
+}
+
+#[tokio::test]
+async fn each_repository_of_the_reference_implementation_is_taken_or_refused_as_specified() {
+    let cases = cases();
+    assert!(cases.len() >= 60, "{}", cases.len());
+    let mut wrong = Vec::new();
+    for (name, case) in cases {
+        let files = Files::default();
+        let stand = Stand::giving(files.clone(), case.pinned.into_bytes());
+        for (at, step) in case.steps.iter().enumerate() {
+            step.give_out(&files);
+            let outcome = ids(&stand.started()).await;
+            let expected = match step.expected.as_str() {
+                "refused" => outcome.is_err(),
+                expected => said(&outcome) == expected,
+            };
+            if !expected {
+                wrong.push(format!("{name}, step {at}: {outcome:?}, not {}", step.expected));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
