@@ -44,6 +44,7 @@ use crate::control::Control;
 use crate::error::Fatal;
 use crate::fetch::Fetcher;
 use crate::gpu::Gpu;
+use crate::limits::START_LIMIT;
 use crate::machine::Machine;
 use crate::output::Output;
 use crate::runtime::House;
@@ -121,6 +122,7 @@ async fn serve(
         settings: charter.runtime,
         jail: charter.jail,
         scratch: charter.scratch_dir,
+        start_limit: START_LIMIT,
     });
     let control = Control {
         store,

@@ -9,6 +9,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use companion_settings::Runtime;
 use peer_socket::Monitor;
@@ -60,6 +61,8 @@ pub(crate) struct House {
     pub(crate) jail: PathBuf,
     /// Where the runtime makes its socket.
     pub(crate) scratch: PathBuf,
+    /// Longest time from spawn to the first good health answer.
+    pub(crate) start_limit: Duration,
 }
 
 /// How a start went, told to whoever asked for it.

@@ -16,7 +16,6 @@ use super::sampler::{Observed, Sampler};
 use super::{Command, House, Job};
 use crate::child::{Child, Death, LaunchFiles};
 use crate::health::until_healthy;
-use crate::limits::START_LIMIT;
 use crate::probe::Probe;
 use crate::store::Kind;
 
@@ -293,6 +292,7 @@ async fn start_up(
     generation: u64,
 ) -> StartEnd {
     let (pid, spawned, go) = (child.pid(), Instant::now(), child.take_go());
+    let start_limit = house.start_limit;
     let healthy = async {
         let told = house.monitor.tell(Ask::RuntimeStarted { pid }).await;
         if told.is_err() || go.is_none_or(|go| go.go().is_err()) {
@@ -321,7 +321,7 @@ async fn start_up(
     tokio::select! {
         biased;
         death = child.ended() => StartEnd::Died(death),
-        healthy = timeout(START_LIMIT, healthy) => healthy.unwrap_or(StartEnd::TimedOut),
+        healthy = timeout(start_limit, healthy) => healthy.unwrap_or(StartEnd::TimedOut),
     }
 }
 

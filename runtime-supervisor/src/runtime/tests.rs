@@ -3,6 +3,7 @@
 //! the same by the whole-system tests.
 
 mod memory;
+mod time_limit;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -63,7 +64,7 @@ while True:
     peer, _ = listener.accept()
     peer.recv(4096)
     answers += 1
-    status = "503 Loading" if answers < 3 else "200 OK"
+    status = "503 Loading" if answers < 3 or conduct == "loads" else "200 OK"
     peer.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
     peer.close()
 "#;
@@ -77,6 +78,10 @@ struct World {
 }
 
 fn world() -> World {
+    world_with(LIMIT)
+}
+
+fn world_with(start_limit: Duration) -> World {
     let dir = tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
@@ -98,6 +103,7 @@ fn world() -> World {
         settings,
         jail,
         scratch: dir.path().to_owned(),
+        start_limit,
     });
     World { dir, store, runtime, owner, output }
 }
