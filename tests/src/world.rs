@@ -143,6 +143,18 @@ impl World {
         self.companion.log()
     }
 
+    /// `companionctl` and the arguments that select this instance, as a shell reads them.
+    ///
+    /// # Errors
+    /// When the program is not built, or a path is not text.
+    pub fn companionctl(&self) -> Result<String> {
+        let words = self.companion.companionctl()?.into_iter().map(|word| {
+            let word = word.into_string().ok().context("a path is not text")?;
+            Ok(format!("'{}'", word.replace('\'', "'\\''")))
+        });
+        Ok(words.collect::<Result<Vec<_>>>()?.join(" "))
+    }
+
     /// Runs `companionctl` to its end.
     ///
     /// # Errors

@@ -49,3 +49,11 @@ pub(crate) fn everything(report: &mut Report) -> Result<Assets> {
 pub(crate) fn proxies(report: &mut Report) -> Result<Proxies> {
     proxies::ensure(report, &Cache::open()?)
 }
+
+/// Makes what only tests want: the clients that the guides name.
+///
+/// # Errors
+/// Names what is missing and how to get it.
+pub(crate) fn clients_of_guides(report: &mut Report) -> Result<()> {
+    apt::ensure(report, &apt::GUIDES)
+}
