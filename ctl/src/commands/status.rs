@@ -214,6 +214,12 @@ fn missing(heard: &Heard) -> Vec<String> {
             missing.push(word);
         }
     }
+    // Asked at one time, the two may speak of two moments: a front door that has not yet heard of
+    // its supervisor's end, and the supervisor that took its place.
+    let is_ready = heard.supervisor.as_ref().is_none_or(|it| it.lifecycle() == Lifecycle::Ready);
+    if !is_ready && !missing.iter().any(|word| word == "not_ready") {
+        missing.push("not_ready".to_owned());
+    }
     missing
 }
 
@@ -323,6 +329,16 @@ mod tests {
         silent("frontdoor_unreachable", Heard { frontdoor: None, ..all_well() });
         silent("supervisor_unreachable", Heard { supervisor: None, ..all_well() });
         silent("broker_unreachable", Heard { broker: None, ..all_well() });
+    }
+
+    #[test]
+    fn a_front_door_that_is_behind_its_supervisor_is_not_believed() {
+        let mut heard = all_well();
+        let facts = heard.supervisor.as_mut().expect("facts");
+        facts.lifecycle = Lifecycle::Stopped.into();
+        let report = as_json(heard);
+        assert_eq!(report["available"], false);
+        assert_eq!(report["missing"], json!(["not_ready"]));
     }
 
     #[test]
