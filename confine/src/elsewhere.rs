@@ -82,3 +82,13 @@ pub fn enter(_policy: &Policy) -> Result<Confinement, ConfineError> {
 pub fn supported() -> Result<Confinement, ConfineError> {
     Err(ConfineError::PlatformMissing)
 }
+
+/// Nothing is in force here.
+pub fn landlock_abi_in_force() -> u32 {
+    0
+}
+
+/// Nothing is offered here, so nothing is left open by it.
+pub fn gaps(_abi: i32) -> Vec<String> {
+    Vec::new()
+}

@@ -1,10 +1,21 @@
 //! The order in which a process gives up what it does not need.
 
+use std::sync::OnceLock;
+
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::set_no_new_privs;
 
 use crate::policy::Policy;
 use crate::{ConfineError, Confinement, capabilities, landlock, limits, seccomp, threads};
+
+/// Set once this process has entered its policy whole.
+static IN_FORCE: OnceLock<i32> = OnceLock::new();
+
+/// The Landlock ABI that this process is held by, its filter beside it; 0 before [`enter`] has
+/// succeeded.
+pub fn landlock_abi_in_force() -> u32 {
+    IN_FORCE.get().copied().unwrap_or(0).unsigned_abs()
+}
 
 /// Enters the policy: resource limits, no_new_privs, capabilities, not dumpable, Landlock,
 /// seccomp. Only while the process has a single thread, since Landlock and capabilities bind
@@ -19,6 +30,7 @@ pub fn enter(policy: &Policy) -> Result<Confinement, ConfineError> {
     forgo_privileges()?;
     landlock::restrict(&policy.files)?;
     seccomp::restrict(&policy.calls)?;
+    let _ = IN_FORCE.set(confinement.landlock_abi);
     Ok(confinement)
 }
 
@@ -62,6 +74,16 @@ pub fn enter_files_only(policy: &Policy) -> Result<(), ConfineError> {
 pub fn enter_system_calls_only(policy: &Policy) -> Result<(), ConfineError> {
     threads::refuse_a_second_thread()?;
     seccomp::restrict(&policy.calls)
+}
+
+/// Enters the resource limits of a policy and nothing else: for the same tests as
+/// [`enter_files_only`]. No product process calls it.
+///
+/// # Errors
+/// As [`enter`].
+#[doc(hidden)]
+pub fn enter_limits_only(policy: &Policy) -> Result<(), ConfineError> {
+    limits::lower(&policy.limits)
 }
 
 /// The bounding set goes before the capability that allows dropping it, and the dumpable flag

@@ -36,7 +36,7 @@ pub(crate) fn abi() -> Result<i32, ConfineError> {
 }
 
 /// What a kernel of this ABI leaves open, one sentence each.
-pub(crate) fn gaps(abi: i32) -> Vec<String> {
+pub fn gaps(abi: i32) -> Vec<String> {
     GAPS.iter().filter(|(closed, _)| abi < *closed).map(|(_, gap)| (*gap).to_owned()).collect()
 }
 

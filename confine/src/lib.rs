@@ -39,14 +39,20 @@ pub use plan::{BINARY_DESCRIPTOR, JailPlan, MAX_PLAN_BYTES, MODEL_DESCRIPTOR, PL
 #[cfg(target_os = "linux")]
 pub use {
     descriptors::close_all_but,
-    enter::{enter, enter_files_only, enter_system_calls_only, supported, tighten_unconfined},
+    enter::{
+        enter, enter_files_only, enter_limits_only, enter_system_calls_only, landlock_abi_in_force,
+        supported, tighten_unconfined,
+    },
+    landlock::gaps,
     parent::die_with_parent,
-    policy::{Line, Policy},
+    policy::{Layer, Line, Policy, Weakened},
     trial::{Aims, Trial, Tried, try_all},
 };
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Line, Policy, close_all_but, die_with_parent, enter, supported};
+pub use elsewhere::{
+    Line, Policy, close_all_but, die_with_parent, enter, gaps, landlock_abi_in_force, supported,
+};
 
 /// What is in force, in plain words.
 #[derive(Debug, Clone, PartialEq, Eq)]

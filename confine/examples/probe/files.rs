@@ -4,13 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use confine::MODEL_DESCRIPTOR;
 
 use crate::Attempt;
 use crate::kernel::{attempt, c_string, call};
-use crate::world::World;
+use crate::world::{World, file_beneath};
 
 const HERE: usize = libc::AT_FDCWD as usize;
 const SYS_FCHMODAT2: libc::c_long = 452;
@@ -46,8 +47,16 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         let mode = (libc::S_IFIFO | 0o600) as usize;
         attempt(libc::SYS_mknodat, [HERE, path.as_ptr() as usize, mode, 0])
     }),
-    ("read a library", |_| read(library())),
+    ("read beneath /lib", |_| read_library(0)),
+    ("read beneath /lib64", |_| read_library(1)),
+    ("read beneath /usr/lib", |_| read_library(2)),
+    ("read beneath /usr/lib64", |_| read_library(3)),
     ("read the processor's facts", |_| read(Path::new("/proc/cpuinfo"))),
+    ("read which devices the machine has", |_| read(Path::new("/proc/devices"))),
+    ("read the graphics driver's parameters", |_| read(Path::new("/proc/driver/nvidia/params"))),
+    ("read beneath /usr/local/nvidia", |_| read_library(4)),
+    ("command the graphics driver", |_| command(Path::new("/dev/nvidiactl"))),
+    ("command a graphics card", |_| command_cards()),
     ("read the memory's facts", |_| read(Path::new("/proc/meminfo"))),
     ("list the processor's cores", |_| fs::read_dir("/sys/devices/system/cpu").map(|_| ())),
     ("read which cores there are", |_| read(Path::new("/sys/devices/system/cpu/online"))),
@@ -154,15 +163,43 @@ fn read(path: &Path) -> io::Result<()> {
     File::open(path)?.read(&mut [0]).map(|_| ())
 }
 
-/// A shared library of this machine.
-fn library() -> &'static Path {
-    let known = [
-        "/usr/lib/x86_64-linux-gnu/libc.so.6",
-        "/usr/lib/aarch64-linux-gnu/libc.so.6",
-        "/usr/lib64/libc.so.6",
-        "/usr/lib/libc.so.6",
-    ];
-    known.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new("/usr/lib"))
+/// Where shared libraries lie, on one distribution or another, and a file in each.
+static LIBRARIES: OnceLock<[Option<PathBuf>; 5]> = OnceLock::new();
+
+/// Before any policy is entered: a directory of libraries may be read by name and not listed.
+pub(crate) fn find_libraries() {
+    let found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/nvidia"]
+        .map(|name| Path::new(name).canonicalize().ok().and_then(|real| file_beneath(&real)));
+    let _ = LIBRARIES.set(found);
+}
+
+/// ENOENT where there is none, as for any other file that a distribution lacks.
+fn read_library(directory: usize) -> io::Result<()> {
+    match LIBRARIES.get().and_then(|all| all[directory].as_ref()) {
+        Some(file) => read(file),
+        None => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+    }
+}
+
+/// Opens a device for reading, for writing, and gives it a command that no driver has.
+fn command(device: &Path) -> io::Result<()> {
+    let opened = File::open(device)?;
+    OpenOptions::new().write(true).open(device)?;
+    attempt(libc::SYS_ioctl, [opened.as_raw_fd() as usize, 0x1234, 0])
+}
+
+/// Every card there is; ENOENT where there is none. The first that is refused tells.
+fn command_cards() -> io::Result<()> {
+    let mut outcome = Err(io::Error::from_raw_os_error(libc::ENOENT));
+    for card in 0..16 {
+        let device = PathBuf::from(format!("/dev/nvidia{card}"));
+        outcome = match command(&device) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            other => other,
+        };
+    }
+    outcome
 }
 
 fn by_path<const N: usize>(
@@ -183,6 +220,7 @@ fn write_and_rename(directory: &Path) -> io::Result<()> {
     file.write_all(b"bytes")?;
     file.set_len(2)?;
     file.sync_all()?;
+    read(&partial)?;
     fs::rename(&partial, kept.join("whole"))?;
     File::open(directory)?.sync_all()?;
     fs::remove_dir_all(&kept)

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use confine::{BINARY_DESCRIPTOR, MODEL_DESCRIPTOR, Policy};
+use confine::{BINARY_DESCRIPTOR, Layer, MODEL_DESCRIPTOR, Policy};
 use rustix::fs::{Mode, OFlags};
 
 use crate::world::World;
@@ -20,11 +20,13 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
         ["exit"] => Ok(()),
         ["victim"] => be_a_victim(),
         ["attempts", policy, directory, port, victim] => {
-            let world =
-                World { directory: directory.into(), port: port.parse()?, victim: victim.parse()? };
+            let world = World::new(directory.into(), port.parse()?, victim.parse()?);
+            files::find_libraries();
             enter(policy, &world)?;
             make_attempts(&world)
         }
+        ["lines", role, directory] => list_lines(role, directory),
+        ["limits", policy, directory] => tell_limits(policy, directory),
         ["threads", policy, directory] => be_threaded(policy, directory),
         ["second-thread", policy, directory] => enter_too_late(policy, directory),
         ["int80", policy, directory] => call_by_int80(policy, directory),
@@ -35,14 +37,47 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     }
 }
 
-/// A policy's name, alone or with the one layer of it that is meant.
+/// A role alone: its policy whole. After `files:` or `calls:` that layer of it alone. After
+/// `without NUMBER:` the layer of that line alone, without the line.
+#[expect(clippy::disallowed_methods, reason = "one layer alone, or a line less: this is the test")]
 fn enter(name: &str, world: &World) -> Outcome {
-    let (layer, role) = name.split_once(':').unwrap_or(("", name));
+    let (part, role) = name.split_once(':').unwrap_or(("", name));
     let Some(policy) = policy(role, world)? else { return Ok(()) };
+    if let Some(line) = part.strip_prefix("without ") {
+        let line: usize = line.parse()?;
+        let weakened = policy.weakened().into_iter().nth(line).ok_or("no such line")?;
+        return enter_layer(weakened.layer, &weakened.policy);
+    }
+    match part {
+        "files" => enter_layer(Layer::Files, &policy),
+        "calls" => enter_layer(Layer::Calls, &policy),
+        "limits" => enter_layer(Layer::Limits, &policy),
+        _ => Ok(confine::enter(&policy).map(drop)?),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "one layer alone: this is the test")]
+fn enter_layer(layer: Layer, policy: &Policy) -> Outcome {
     match layer {
-        "files" => confine::enter_files_only(&policy)?,
-        "calls" => confine::enter_system_calls_only(&policy)?,
-        _ => drop(confine::enter(&policy)?),
+        Layer::Files => confine::enter_files_only(policy)?,
+        Layer::Calls => confine::enter_system_calls_only(policy)?,
+        Layer::Limits => confine::enter_limits_only(policy)?,
+    }
+    Ok(())
+}
+
+/// The lines of a role's policy, as `without NUMBER:` counts them: layer, what, and the place.
+#[expect(clippy::disallowed_methods, reason = "the mutation test's list")]
+fn list_lines(role: &str, directory: &str) -> Outcome {
+    let policy = policy(role, &aimless(directory))?.ok_or("no policy")?;
+    for line in policy.weakened() {
+        let layer = match line.layer {
+            Layer::Files => "files",
+            Layer::Calls => "calls",
+            Layer::Limits => "limits",
+        };
+        let place = line.place.unwrap_or_default();
+        println!("{layer}\t{}\t{}", line.without, place.display());
     }
     Ok(())
 }
@@ -58,6 +93,7 @@ fn policy(role: &str, world: &World) -> Result<Option<Policy>, Box<dyn Error>> {
             Some(Policy::supervisor(&store, &scratch, &jail, &jail))
         }
         "frontdoor" => Some(Policy::frontdoor()),
+        "parser" => Some(Policy::parser()),
         "runtime" => {
             let binary = open(world, "store/noexec", OFlags::PATH)?;
             let model = open(world, "store/model", OFlags::RDONLY)?;
@@ -116,6 +152,16 @@ fn be_threaded(name: &str, directory: &str) -> Outcome {
     until_told_to_end()
 }
 
+fn tell_limits(name: &str, directory: &str) -> Outcome {
+    use rustix::process::{Resource, getrlimit};
+    enter(name, &aimless(directory))?;
+    for resource in [Resource::Core, Resource::Nofile, Resource::Data, Resource::Fsize] {
+        let limit = getrlimit(resource);
+        println!("{resource:?}\t{:?} {:?}", limit.current, limit.maximum);
+    }
+    Ok(())
+}
+
 fn enter_too_late(name: &str, directory: &str) -> Outcome {
     std::thread::spawn(|| {
         loop {
@@ -133,7 +179,7 @@ fn call_by_int80(name: &str, directory: &str) -> Outcome {
 }
 
 fn aimless(directory: &str) -> World {
-    World { directory: directory.into(), port: 0, victim: 0 }
+    World::new(directory.into(), 0, 0)
 }
 
 /// The test handed over 4, 5 and 10; only 5 is to stay.

@@ -27,10 +27,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     #[cfg(target_arch = "x86_64")]
     ("vfork", |_| crate::kernel::vfork().and_then(wait)),
     ("clone3", |_| attempt(libc::SYS_clone3, [0, 0])),
-    ("clone with a namespace", |_| {
-        let flags = libc::CLONE_NEWNS | libc::CLONE_FS | libc::SIGCHLD;
-        attempt(libc::SYS_clone, [flags as usize, 0, 0, 0, 0])
-    }),
+    ("clone into a mount namespace", |_| clone_into(libc::CLONE_NEWNS)),
+    ("clone into a control group namespace", |_| clone_into(libc::CLONE_NEWCGROUP)),
+    ("clone into a host name namespace", |_| clone_into(libc::CLONE_NEWUTS)),
+    ("clone into a queue namespace", |_| clone_into(libc::CLONE_NEWIPC)),
+    ("clone into a user namespace", |_| clone_into(libc::CLONE_NEWUSER)),
+    ("clone into a process namespace", |_| clone_into(libc::CLONE_NEWPID)),
+    ("clone into a network namespace", |_| clone_into(libc::CLONE_NEWNET)),
+    ("spawn the loader", |_| spawn_loader()),
     ("spawn the jail", |world| spawn(&world.jail())),
     ("spawn a foreign program", |world| spawn(&world.beneath("foreign/tool"))),
     ("exec a foreign file", |world| exec(&world.foreign_program())),
@@ -85,6 +89,13 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     }),
 ];
 
+/// A thread must share its signal handlers, so the kernel refuses the call by its arguments
+/// (EINVAL) before it looks at the namespace.
+fn clone_into(namespace: i32) -> io::Result<()> {
+    let flags = (libc::CLONE_THREAD | namespace) as u32;
+    attempt(libc::SYS_clone, [flags as usize, 0, 0, 0, 0])
+}
+
 /// A child that ends at once.
 fn fork() -> io::Result<usize> {
     match call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0])? {
@@ -118,6 +129,20 @@ fn wait(child: usize) -> io::Result<()> {
 fn spawn(program: &Path) -> io::Result<()> {
     let status = Command::new(program).arg("exit").stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other("it failed")) }
+}
+
+/// Through the name that the kernel uses; where a distribution has another, ENOENT.
+fn spawn_loader() -> io::Result<()> {
+    let known = [
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/ld-linux-aarch64.so.1",
+        "/lib/ld-musl-x86_64.so.1",
+        "/lib/ld-musl-aarch64.so.1",
+    ];
+    let loader = known.into_iter().find(|name| Path::new(name).exists()).unwrap_or(known[0]);
+    let mut loader = Command::new(loader);
+    loader.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    loader.status().map(|_| ())
 }
 
 fn exec(program: &Path) -> io::Result<()> {

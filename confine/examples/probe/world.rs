@@ -1,6 +1,6 @@
 //! What the test hands the probe: fixed descriptor numbers, and places beneath one directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Unconnected Unix stream sockets, one for each attempt that could spoil it.
 pub(crate) const UNIX_FOR_PATH: i32 = 10;
@@ -31,6 +31,10 @@ pub(crate) struct World {
 }
 
 impl World {
+    pub(crate) fn new(directory: PathBuf, port: u16, victim: i32) -> Self {
+        Self { directory, port, victim }
+    }
+
     pub(crate) fn beneath(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -63,4 +67,17 @@ impl World {
     pub(crate) fn jail(&self) -> PathBuf {
         self.beneath("bin/jail")
     }
+}
+
+/// Some regular file beneath a directory, links not followed.
+pub(crate) fn file_beneath(directory: &Path) -> Option<PathBuf> {
+    let entries: Vec<_> = std::fs::read_dir(directory).ok()?.flatten().collect();
+    let is = |entry: &std::fs::DirEntry, wanted: fn(&std::fs::FileType) -> bool| {
+        entry.file_type().is_ok_and(|kind| wanted(&kind))
+    };
+    let file = entries.iter().find(|entry| is(entry, std::fs::FileType::is_file));
+    file.map(std::fs::DirEntry::path).or_else(|| {
+        let directories = entries.iter().filter(|entry| is(entry, std::fs::FileType::is_dir));
+        directories.map(std::fs::DirEntry::path).find_map(|path| file_beneath(&path))
+    })
 }

@@ -12,12 +12,14 @@ mod rule;
 mod runtime;
 mod sockets;
 mod supervisor;
+mod weaken;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 pub(crate) use everyone::NO_CORE;
 pub(crate) use rule::{CallRule, Condition, FileRule, LimitRule, Place, Right, Test, When};
+pub use weaken::{Layer, Weakened};
 
 /// What one role may do: files, system calls, limits, each rule with its reason. TCP ports,
 /// abstract sockets and signals to others are denied to every role.

@@ -4,5 +4,6 @@
 
 mod layers;
 mod matrix;
+mod mutation;
 mod process;
 mod stage;

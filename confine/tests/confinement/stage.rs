@@ -25,6 +25,7 @@ use rustix::net::{
 };
 
 use world::World;
+pub(crate) use world::file_beneath;
 
 /// The user and group `nobody` of most systems; any number but zero would do.
 const ORDINARY: u32 = 65534;
@@ -61,7 +62,7 @@ impl Stage {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a TCP listener");
         let port = tcp.local_addr().expect("its address").port();
-        let mut world = World { directory: directory.path().to_owned(), port, victim: 0 };
+        let mut world = World::new(directory.path().to_owned(), port, 0);
         furnish(&world);
         let services = [
             UnixListener::bind(world.service()).expect("a path socket"),
@@ -88,13 +89,12 @@ impl Stage {
         ]);
         let (mappings, _far_ends) = self.handed_over();
         probe.fd_mappings(mappings).expect("distinct numbers");
-        let output = probe.output().expect("the probe");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{:?} {text}", output.status);
-        text.lines()
-            .filter_map(|line| line.split_once('\t'))
-            .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
-            .collect()
+        table(&mut probe)
+    }
+
+    /// Where the roles' directories lie.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.world.directory
     }
 
     /// The probe in another of its modes, with this policy.
@@ -150,6 +150,17 @@ impl Drop for Stage {
         drop(self.victim.stdin.take());
         let _ = self.victim.wait();
     }
+}
+
+/// What the probe prints, a name and an outcome a line.
+pub(crate) fn table(probe: &mut Command) -> BTreeMap<String, String> {
+    let output = probe.output().expect("the probe");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{:?} {text}", output.status);
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
+        .collect()
 }
 
 /// Directories of every role, and a foreign one.
