@@ -26,3 +26,7 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) const RUNTIME_OOM_SCORE: &str = "800";
 /// Longest a stale runtime may take to end after KILL.
 pub(crate) const RECLAIM_LIMIT: Duration = Duration::from_secs(10);
+/// Longest that names of an earlier start are waited for, and the pause between two looks: the
+/// kernel does not tell when a dying process lets go of a listener.
+pub(crate) const STALE_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const STALE_PAUSE: Duration = Duration::from_millis(10);

@@ -5,9 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+use std::time::Instant;
 
+use crate::limits::{STALE_LIMIT, STALE_PAUSE};
 use companion_settings::Dirs;
-use peer_socket::bind_private;
+use peer_socket::{bind_private, remove_stale};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Names of the six sockets in the runtime directory.
@@ -78,16 +81,37 @@ impl Listeners {
     }
 }
 
-/// Takes the six names away, and a runtime's socket that was never dialled.
+/// Before the start: takes away what an earlier one left, the six names and a runtime's socket
+/// that was never dialled. A name that somebody listens on stays, and the start will fail there;
+/// the killed children of a killed launcher may need a moment to let go.
+pub(crate) fn remove_stale_names(dirs: &Dirs) {
+    let last = Instant::now() + STALE_LIMIT;
+    for path in names(dirs) {
+        while remove_stale(&path).is_err() {
+            if Instant::now() >= last {
+                tracing::warn!("a socket's name is in use, or cannot be removed, and was left");
+                break;
+            }
+            std::thread::sleep(STALE_PAUSE);
+        }
+    }
+}
+
+/// At the end: takes this start's own names away, though a child that was killed may still hold
+/// its listener.
 pub(crate) fn remove_names(dirs: &Dirs) {
-    let scratch = dirs.runtime_scratch().join(crate::runtime_socket::NAME);
-    for path in ALL.iter().map(|name| dirs.socket(name)).chain([scratch]) {
+    for path in names(dirs) {
         let is_socket =
             fs::symlink_metadata(&path).is_ok_and(|facts| facts.file_type().is_socket());
         if is_socket && fs::remove_file(&path).is_err() {
             tracing::warn!("a socket could not be removed");
         }
     }
+}
+
+fn names(dirs: &Dirs) -> impl Iterator<Item = PathBuf> {
+    let scratch = dirs.runtime_scratch().join(crate::runtime_socket::NAME);
+    ALL.iter().map(|name| dirs.socket(name)).chain([scratch])
 }
 
 /// A listener for one sign-in redirect on 127.0.0.1, port chosen by the kernel.
@@ -109,6 +133,27 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+
+    /// A rival that listens keeps its name; a name left by a dead one goes.
+    #[test]
+    fn a_name_that_somebody_listens_on_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides = companion_settings::Overrides {
+            runtime: Some(dir.path().join("run")),
+            state: Some(dir.path().join("state")),
+            data: Some(dir.path().join("data")),
+        };
+        let dirs = Dirs::resolve("default", &overrides, |_| None);
+        crate::directories::prepare(&dirs).unwrap();
+        let held = bind_private(&dirs.socket(BROKER)).unwrap();
+        drop(bind_private(&dirs.socket(SUPERVISOR)).unwrap());
+        remove_stale_names(&dirs);
+        assert!(dirs.socket(BROKER).exists());
+        assert!(!dirs.socket(SUPERVISOR).exists());
+        drop(held);
+        remove_stale_names(&dirs);
+        assert!(!dirs.socket(BROKER).exists());
+    }
 
     #[test]
     fn a_listener_is_loopback_with_a_port_of_its_own_that_nobody_can_share() {

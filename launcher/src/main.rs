@@ -1,5 +1,6 @@
 //! `companion`: starts, watches and connects the three processes. It holds no secret.
 
+mod budget;
 mod catalog_files;
 mod children;
 mod cli;

@@ -1,5 +1,5 @@
 //! Serves one child's requests over its SOCK_SEQPACKET pair: each apart from the others, each
-//! with a time limit, so many at a time and no more.
+//! with a time limit, so many at a time and so many a second and no more.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::budget::Budget;
 use crate::dialer::Dialer;
 use crate::limits::{REQUEST_LIMIT, REQUESTS_AT_ONCE};
 use crate::table;
@@ -27,7 +28,8 @@ pub(crate) async fn serve(
     let pair = std::os::unix::net::UnixDatagram::from(pair);
     pair.set_nonblocking(true)?;
     let pair = Arc::new(UnixDatagram::from_std(pair)?);
-    let budget = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+    let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+    let mut budget = Budget::default();
     let refusals = Arc::new(Refusals::of(role));
     loop {
         let request = match pair.async_io(Interest::READABLE, || receive(pair.as_fd())).await {
@@ -41,15 +43,24 @@ pub(crate) async fn serve(
             refusals.count(MonitorRefusal::Malformed);
             continue;
         };
-        let Ok(place) = Arc::clone(&budget).try_acquire_owned() else {
-            refusals.count(MonitorRefusal::Busy);
-            reply(&pair, request.id, Err(MonitorRefusal::Busy)).await?;
-            continue;
+        let admitted = table::judge(role, &request.ask).and_then(|row| {
+            let place =
+                Arc::clone(&places).try_acquire_owned().map_err(|_| MonitorRefusal::Busy)?;
+            if budget.take(row) { Ok((row, place)) } else { Err(MonitorRefusal::Busy) }
+        });
+        let (row, place) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                refusals.count(refusal);
+                reply(&pair, request.id, Err(refusal)).await?;
+                continue;
+            }
         };
         let (pair, dialer, ready) = (Arc::clone(&pair), Arc::clone(&dialer), ready.clone());
         let refusals = Arc::clone(&refusals);
         tokio::spawn(async move {
-            let outcome = answer(role, &request.ask, &dialer).await;
+            tracing::debug!(monitor.role = ?role, monitor.reason = row.reason, "granted");
+            let outcome = answer(&request.ask, &dialer).await;
             if let Err(refusal) = outcome {
                 refusals.count(refusal);
             }
@@ -69,9 +80,7 @@ fn readable(datagram: &[u8], descriptors: &[OwnedFd]) -> Option<Request> {
     if descriptors.is_empty() { Request::decode(datagram).ok() } else { None }
 }
 
-async fn answer(role: Role, ask: &Ask, dialer: &Dialer) -> Result<Vec<OwnedFd>, MonitorRefusal> {
-    let row = table::judge(role, ask)?;
-    tracing::debug!(monitor.role = ?role, monitor.reason = row.reason, "granted");
+async fn answer(ask: &Ask, dialer: &Dialer) -> Result<Vec<OwnedFd>, MonitorRefusal> {
     tokio::time::timeout(REQUEST_LIMIT, dialer.serve(ask))
         .await
         .unwrap_or(Err(MonitorRefusal::ConnectFailed))
@@ -198,6 +207,20 @@ mod tests {
             let outcome = supervisor.monitor.open(destination).await;
             assert_eq!(refusal(outcome), MonitorRefusal::NotAllowed);
         }
+    }
+
+    /// Nothing listens at the test's session bus, so each of them fails at once.
+    #[tokio::test]
+    async fn a_child_that_dials_faster_than_its_budget_is_told_to_wait() {
+        let broker = world(Role::Broker);
+        let burst = table::judge(Role::Broker, &Ask::Open(Destination::SessionBus)).unwrap().pace;
+        let mut busy = 0;
+        for _ in 0..burst.burst * 2 {
+            let refusal = refusal(broker.monitor.open(Destination::SessionBus).await);
+            busy += u32::from(refusal == MonitorRefusal::Busy);
+        }
+        assert!(busy >= burst.burst / 2, "{busy} of {}", burst.burst * 2);
+        broker.monitor.tell(Ask::Ready).await.expect("another row has its own budget");
     }
 
     #[tokio::test]

@@ -3,8 +3,10 @@
 use companion_settings::{Settings, split_host};
 use monitor_api::{Ask, Destination, MonitorRefusal, Role};
 
+use crate::budget::Pace;
+
 /// A kind of thing a child can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Gateway,
     ModelHost,
@@ -27,33 +29,54 @@ pub(crate) enum Kind {
 pub(crate) struct Row {
     pub(crate) role: Role,
     pub(crate) kind: Kind,
+    /// How often it may be asked for; beyond that the answer is `busy`.
+    pub(crate) pace: Pace,
     pub(crate) reason: &'static str,
 }
 
-const fn row(role: Role, kind: Kind, reason: &'static str) -> Row {
-    Row { role, kind, reason }
+const fn row(role: Role, kind: Kind, pace: Pace, reason: &'static str) -> Row {
+    Row { role, kind, pace, reason }
 }
+
+/// A start, a sign-in, a person's command.
+const SELDOM: Pace = Pace { burst: 64, per_second: 8 };
+/// Downloads and catalogs: a name, several addresses, several files.
+const OFTEN: Pace = Pace { burst: 256, per_second: 32 };
+/// Health of a runtime that starts, asked many times a second.
+const POLLED: Pace = Pace { burst: 512, per_second: 128 };
+/// As often as a request is admitted, when no connection to the runtime can be used again.
+const EACH_REQUEST: Pace = Pace { burst: 4096, per_second: 2048 };
 
 /// Everything that is ever handed out.
 pub(crate) const TABLE: [Row; 18] = [
-    row(Role::Broker, Kind::Gateway, "sign-in and catalog, hosts of [gateway] only"),
-    row(Role::Broker, Kind::CatalogFile, "metadata of a file:// catalog, beneath it only"),
-    row(Role::Broker, Kind::SessionBus, "the Secret Service keeps the four accounts"),
-    row(Role::Broker, Kind::SupervisorControl, "provision, start, stop, remove"),
-    row(Role::Broker, Kind::FrontdoorControl, "the digest of the loopback token"),
-    row(Role::Broker, Kind::RedirectListener, "one sign-in redirect"),
-    row(Role::Broker, Kind::LauncherTrials, "`companionctl capabilities`, which asks the broker"),
-    row(Role::Broker, Kind::Ready, "start-up order"),
-    row(Role::Supervisor, Kind::ModelHost, "downloads, hosts of [models] only"),
-    row(Role::Supervisor, Kind::ImportedFile, "files of a file:// catalog, beneath it only"),
-    row(Role::Supervisor, Kind::RuntimeSocket, "health while starting"),
-    row(Role::Supervisor, Kind::RuntimeFigures, "memory and CPU of its own child"),
-    row(Role::Supervisor, Kind::RuntimeRecord, "reclaim after a crash, out-of-memory score"),
-    row(Role::Supervisor, Kind::Ready, "start-up order"),
-    row(Role::Frontdoor, Kind::RuntimeSocket, "relay of admitted requests"),
-    row(Role::Frontdoor, Kind::SupervisorStatus, "lifecycle and resources"),
-    row(Role::Frontdoor, Kind::OwnListener, "end-to-end health through its own guard"),
-    row(Role::Frontdoor, Kind::Ready, "start-up order"),
+    row(Role::Broker, Kind::Gateway, OFTEN, "sign-in and catalog, hosts of [gateway] only"),
+    row(Role::Broker, Kind::CatalogFile, OFTEN, "metadata of a file:// catalog, beneath it only"),
+    row(Role::Broker, Kind::SessionBus, SELDOM, "the Secret Service keeps the four accounts"),
+    row(Role::Broker, Kind::SupervisorControl, SELDOM, "provision, start, stop, remove"),
+    row(Role::Broker, Kind::FrontdoorControl, SELDOM, "the digest of the loopback token"),
+    row(Role::Broker, Kind::RedirectListener, SELDOM, "one sign-in redirect"),
+    row(
+        Role::Broker,
+        Kind::LauncherTrials,
+        SELDOM,
+        "`companionctl capabilities`, which asks the broker",
+    ),
+    row(Role::Broker, Kind::Ready, SELDOM, "start-up order"),
+    row(Role::Supervisor, Kind::ModelHost, OFTEN, "downloads, hosts of [models] only"),
+    row(Role::Supervisor, Kind::ImportedFile, OFTEN, "files of a file:// catalog, beneath it only"),
+    row(Role::Supervisor, Kind::RuntimeSocket, POLLED, "health while starting"),
+    row(Role::Supervisor, Kind::RuntimeFigures, SELDOM, "memory and CPU of its own child"),
+    row(
+        Role::Supervisor,
+        Kind::RuntimeRecord,
+        SELDOM,
+        "reclaim after a crash, out-of-memory score",
+    ),
+    row(Role::Supervisor, Kind::Ready, SELDOM, "start-up order"),
+    row(Role::Frontdoor, Kind::RuntimeSocket, EACH_REQUEST, "relay of admitted requests"),
+    row(Role::Frontdoor, Kind::SupervisorStatus, SELDOM, "lifecycle and resources"),
+    row(Role::Frontdoor, Kind::OwnListener, SELDOM, "end-to-end health through its own guard"),
+    row(Role::Frontdoor, Kind::Ready, SELDOM, "start-up order"),
 ];
 
 /// The row that grants this request, if there is one.

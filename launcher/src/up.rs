@@ -71,7 +71,7 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<(), UpError> {
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
 
-    listeners::remove_names(&dirs);
+    listeners::remove_stale_names(&dirs);
     let outcome = run(&settings, &dirs);
     listeners::remove_names(&dirs);
     outcome

@@ -41,7 +41,13 @@ fn require_private(directory: &Path) -> io::Result<()> {
     if private { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-fn remove_stale(path: &Path) -> io::Result<()> {
+/// Removes the name of a socket of this user that nobody listens on; an absent one is removed
+/// already.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there, or it is no socket, or another user's; those of the
+/// system calls.
+pub fn remove_stale(path: &Path) -> io::Result<()> {
     let facts = match fs::symlink_metadata(path) {
         Ok(facts) => facts,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -10,7 +10,7 @@ mod inherited;
 mod listener;
 mod monitor;
 
-pub use bind::bind_private;
+pub use bind::{bind_private, remove_stale};
 pub use channel::channel_to;
 pub use credentials::{PeerCredentials, peer_credentials};
 pub use inherited::{inherited, read_charter};
