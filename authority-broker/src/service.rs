@@ -69,6 +69,7 @@ impl Authority for AuthorityService {
             account_configured: self.sessions.issuer().is_ok(),
             broker_pid: std::process::id(),
             launcher_pid: self.launcher_pid,
+            landlock_abi: confine::landlock_abi_in_force(),
             ..Session::default()
         };
         match self.sessions.overview().await {

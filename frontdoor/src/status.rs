@@ -19,6 +19,7 @@ pub(crate) fn message(door: &Door) -> FrontdoorStatus {
         lane: plain_lane(availability.is_available()).to_owned(),
         requests: door.figures.requests(),
         frontdoor_pid: std::process::id(),
+        landlock_abi: confine::landlock_abi_in_force(),
     }
 }
 

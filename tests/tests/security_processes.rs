@@ -9,6 +9,10 @@ const CONFINED: [&str; 4] = ["broker", "supervisor", "frontdoor", "runtime"];
 #[tokio::test(flavor = "multi_thread")]
 async fn every_thread_is_without_privilege_and_filtered() -> Result<()> {
     let world = World::ready().await?;
+    let said = world.status().await?["confinement"].clone();
+    for process in ["broker", "supervisor", "frontdoor"] {
+        assert!(said[process].as_u64().is_some_and(|abi| abi > 0), "{process}: {said}");
+    }
     for role in CONFINED {
         let pid = world.pid_of(role).await?;
         for thread in promises::threads_of(pid)? {

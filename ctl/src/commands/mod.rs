@@ -4,6 +4,7 @@ pub(crate) mod capabilities;
 pub(crate) mod catalog;
 pub(crate) mod chat;
 pub(crate) mod completions;
+mod confined;
 pub(crate) mod doctor;
 pub(crate) mod enrich;
 pub(crate) mod env;

@@ -8,6 +8,7 @@ use frontdoor_api::v1::FrontdoorStatus;
 use runtime_api::v1::{Lifecycle, RuntimeFacts};
 use serde::Serialize;
 
+use super::confined::Confined;
 use super::session::state_word;
 use crate::context::{Context, Process, limits};
 use crate::output::Output;
@@ -32,6 +33,7 @@ struct Report {
     cpu_percent: f64,
     health_age_ms: Option<u64>,
     last_failure: Option<String>,
+    confinement: Confined,
     pids: Pids,
 }
 
@@ -98,6 +100,7 @@ impl Report {
         let missing = missing(&heard);
         let Heard { frontdoor, supervisor, broker } = heard;
         let pids = pids(frontdoor.as_ref(), supervisor.as_ref(), broker.as_ref());
+        let confinement = Confined::of(frontdoor.as_ref(), supervisor.as_ref(), broker.as_ref());
         let session = broker.as_ref().map(|session| state_word(session.state()));
         let door = frontdoor.unwrap_or_default();
         let facts = supervisor.as_ref();
@@ -118,6 +121,7 @@ impl Report {
             cpu_percent: resources.cpu_percent,
             health_age_ms: door.health_age_ms,
             last_failure: facts.and_then(|facts| filled(&facts.last_failure)),
+            confinement,
             pids,
         }
     }
@@ -155,6 +159,7 @@ impl Report {
         if let Some(age) = self.health_age_ms {
             row("health", format!("answered {} ago", ago(Duration::from_millis(age))));
         }
+        row("confined", self.confinement.for_people());
         row("processes", self.pids.for_people());
         lines.join("\n")
     }
@@ -276,6 +281,7 @@ mod tests {
                 in_flight: 1,
                 health_age_ms: Some(1200),
                 frontdoor_pid: 14,
+                landlock_abi: 9,
                 ..FrontdoorStatus::default()
             }),
             supervisor: Some(RuntimeFacts {
@@ -283,6 +289,7 @@ mod tests {
                 model_id: "m".to_owned(),
                 runtime_pid: 15,
                 supervisor_pid: 13,
+                landlock_abi: 9,
                 resources: Some(Resources {
                     observed: true,
                     ram_bytes: 5,
@@ -295,6 +302,7 @@ mod tests {
                 state: SessionState::Valid.into(),
                 launcher_pid: 11,
                 broker_pid: 12,
+                landlock_abi: 9,
                 ..Session::default()
             }),
         }
@@ -313,6 +321,7 @@ mod tests {
                 "endpoint": "http://127.0.0.1:4711", "lane": "local", "session": "valid",
                 "in_flight": 1, "queued": 0, "ram_bytes": 5, "vram_bytes": 0,
                 "cpu_percent": 2.5, "health_age_ms": 1200, "last_failure": null,
+                "confinement": { "broker": 9, "supervisor": 9, "frontdoor": 9, "gaps": [] },
                 "pids": { "launcher": 11, "broker": 12, "supervisor": 13, "frontdoor": 14,
                     "runtime": 15 },
             })

@@ -54,6 +54,7 @@ impl Desk {
                 max_cpu_percent: limits.max_cpu_percent(),
             }),
             supervisor_pid: std::process::id(),
+            landlock_abi: confine::landlock_abi_in_force(),
             ..v1::RuntimeFacts::default()
         });
         Self {
