@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use authority_api::v1::sign_in_event::Event as Said;
 use authority_api::v1::{Authorize, Failed, SignInEvent, SignedIn};
-use authority_core::authorization::{AuthorizationRequest, authorization_url};
+use authority_core::authorization::{AuthorizationRequest, asks_for_id_token, authorization_url};
 use authority_core::callback::{self, AuthorizationCode, Expected};
 use authority_core::discovery::{Issuer, ServerMetadata};
 use authority_core::phase::{Event, Phase, step};
@@ -48,7 +48,7 @@ struct Authorized {
     client_id: ClientId,
     redirect_uri: RedirectUri,
     verifier: CodeVerifier,
-    nonce: OneTimeValue,
+    nonce: Option<OneTimeValue>,
     code: AuthorizationCode,
 }
 
@@ -122,14 +122,17 @@ impl SignIns {
         let (listener, client_id) = self.listener_and_client(&server).await?;
         let redirect_uri = listener.uri().clone();
         let state = OneTimeValue::from_random(random::bytes()?);
-        let nonce = OneTimeValue::from_random(random::bytes()?);
+        let nonce = match asks_for_id_token(&self.gateway.scopes) {
+            true => Some(OneTimeValue::from_random(random::bytes()?)),
+            false => None,
+        };
         let verifier = CodeVerifier::from_random(random::bytes()?);
         let request = AuthorizationRequest {
             client_id: &client_id,
             redirect_uri: &redirect_uri,
             scopes: &self.gateway.scopes,
             state: &state,
-            nonce: &nonce,
+            nonce: nonce.as_ref(),
             challenge: &verifier.challenge(),
         };
         let url = authorization_url(&server, request);
@@ -203,7 +206,7 @@ impl SignIns {
                 .await
                 .map_err(token_endpoint::TokenFault::reason)?;
         if let Some(token) = &response.id_token {
-            id_token::judge(token, nonce, issuer.as_str(), client_id.as_str())?;
+            id_token::judge(token, nonce.as_ref(), issuer.as_str(), client_id.as_str())?;
         }
         let scopes = &self.gateway.scopes;
         Ok(Tokens::of_sign_in(response, issuer, client_id, server, scopes, asked_at))

@@ -99,7 +99,7 @@ impl Stand {
 struct Request1 {
     redirect_uri: Url,
     state: String,
-    nonce: String,
+    nonce: Option<String>,
     challenge: String,
     client_id: String,
 }
@@ -110,12 +110,13 @@ impl Request1 {
         let Said::Authorize(authorize) = event else { panic!("{event:?}") };
         let url = Url::parse(&authorize.url).unwrap();
         let mut pairs: HashMap<String, String> = url.query_pairs().into_owned().collect();
+        let nonce = pairs.remove("nonce");
         let mut take = |name: &str| pairs.remove(name).unwrap();
         assert_eq!(take("code_challenge_method"), "S256");
         Self {
             redirect_uri: Url::parse(&take("redirect_uri")).unwrap(),
             state: take("state"),
-            nonce: take("nonce"),
+            nonce,
             challenge: take("code_challenge"),
             client_id: take("client_id"),
         }
@@ -241,7 +242,7 @@ async fn an_id_token_must_carry_this_attempt_s_nonce() {
             answer["id_token"] = json!(format!("e30.{payload}.c2ln"));
             json(200, &answer)
         }),
-        |_| {},
+        |c| c.scopes.push("openid".to_owned()),
     );
     *issuer.lock().unwrap() = stand.gateway.issuer();
     "another".clone_into(&mut nonce.lock().unwrap());
@@ -251,11 +252,18 @@ async fn an_id_token_must_carry_this_attempt_s_nonce() {
     let answer = right(&stand);
     let accepted = stand
         .answered(|request| {
-            nonce.lock().unwrap().clone_from(&request.nonce);
+            nonce.lock().unwrap().clone_from(request.nonce.as_ref().unwrap());
             answer(request)
         })
         .await;
     assert_eq!(accepted, Ok(()));
+}
+
+#[tokio::test]
+async fn a_plain_oauth_request_carries_no_nonce() {
+    let stand = stand();
+    let mut stream = stand.attempt();
+    assert_eq!(Request1::of(&mut stream).await.nonce, None);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{OneTimeValue, Reason, Secret};
 struct Claims {
     iss: String,
     aud: Audience,
-    nonce: String,
+    nonce: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -33,13 +33,14 @@ impl Audience {
     }
 }
 
-/// Judges an ID token by its issuer, audience and nonce.
+/// Judges an ID token by its issuer, audience and nonce. Where none was sent, none may be in it:
+/// it would be another attempt's.
 ///
 /// # Errors
 /// `invalid_token_response` when it is not a JWT or one of the three is another.
 pub fn judge(
     id_token: &Secret,
-    nonce: &OneTimeValue,
+    nonce: Option<&OneTimeValue>,
     issuer: &str,
     client_id: &str,
 ) -> Result<(), Reason> {
@@ -49,7 +50,12 @@ pub fn judge(
     let [_, payload, _] = parts[..] else { return Err(refused) };
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| refused)?;
     let claims: Claims = serde_json::from_slice(&payload).map_err(|_| refused)?;
-    if claims.iss == issuer && claims.aud.names(client_id) && nonce.equals(&claims.nonce) {
+    let same_nonce = match (nonce, &claims.nonce) {
+        (Some(sent), Some(claimed)) => sent.equals(claimed),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if claims.iss == issuer && claims.aud.names(client_id) && same_nonce {
         Ok(())
     } else {
         Err(refused)
@@ -71,8 +77,12 @@ mod tests {
     }
 
     fn judged(claims: &Value) -> Result<(), Reason> {
+        judged_after(Some(&nonce()), claims)
+    }
+
+    fn judged_after(sent: Option<&OneTimeValue>, claims: &Value) -> Result<(), Reason> {
         let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
-        judge(&Secret::new(token.into_bytes()).unwrap(), &nonce(), "https://i.test", "c")
+        judge(&Secret::new(token.into_bytes()).unwrap(), sent, "https://i.test", "c")
     }
 
     fn claims() -> Value {
@@ -105,11 +115,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_a_nonce_sent_none_may_come_and_the_others_are_still_required() {
+        let refused = Err(Reason::InvalidTokenResponse);
+        assert_eq!(judged_after(None, &claims()), refused);
+        let mut without = claims();
+        without.as_object_mut().unwrap().remove("nonce");
+        assert_eq!(judged_after(None, &without), Ok(()));
+        assert_eq!(judged(&without), refused);
+        without["aud"] = json!("other");
+        assert_eq!(judged_after(None, &without), refused);
+    }
+
     proptest! {
         #[test]
         fn nothing_but_a_jwt_passes(text in "[!-~]{1,80}") {
             let token = Secret::new(text.into_bytes()).unwrap();
-            prop_assert!(judge(&token, &nonce(), "https://i.test", "c").is_err());
+            prop_assert!(judge(&token, Some(&nonce()), "https://i.test", "c").is_err());
         }
     }
 }
