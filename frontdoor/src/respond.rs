@@ -9,8 +9,8 @@ use frontdoor_core::Reason;
 use frontdoor_core::guard::Refusal;
 use frontdoor_core::limits::QUEUE_RETRY_AFTER_S;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -217,8 +217,11 @@ pub(crate) fn at_capacity_bytes(id: &str) -> Vec<u8> {
 /// By which a person finds a request in the log; OpenAI's SDKs show it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The three headers of contract 4.
+/// The three headers of contract 4, and one for a browser that was sent here by a page: what it
+/// shows loads nothing. Else it would ask for the icon of this origin, past the cross-site step,
+/// and each such question would take a place in the owner's rate.
 fn harden(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(

@@ -1,6 +1,7 @@
 //! The whole system under test: the real processes, the real runtime, a real Secret Service and
 //! the development gateway, each test in a world of its own.
 
+pub mod browser;
 mod ctl;
 mod grpc;
 mod http;

@@ -36,7 +36,7 @@ impl World {
     /// # Errors
     /// When a part does not come up.
     pub async fn start() -> Result<Self> {
-        Self::build(Mischief::None, &[]).await
+        Self::build(Assets::find()?, Mischief::None, &[]).await
     }
 
     /// The same with something wrong.
@@ -44,7 +44,7 @@ impl World {
     /// # Errors
     /// When a part does not come up.
     pub async fn start_with(mischief: Mischief) -> Result<Self> {
-        Self::build(mischief, &[]).await
+        Self::build(Assets::find()?, mischief, &[]).await
     }
 
     /// Signed in, model and runtime pulled.
@@ -68,18 +68,36 @@ impl World {
     /// # Errors
     /// When a step fails.
     pub async fn ready_with_config(config: &[(&str, &str, i64)]) -> Result<Self> {
-        let world = Self::build(Mischief::None, config).await?.provision().await?;
-        world.ctl_events(&["start", MODEL_ID]).await?.expect_success();
-        Ok(world)
+        let assets = Assets::find()?;
+        Self::build(assets, Mischief::None, config).await?.provision().await?.begin().await
     }
 
-    async fn build(mischief: Mischief, config: &[(&str, &str, i64)]) -> Result<Self> {
+    /// [`World::ready_with_config`] with a runtime that does not think, and keeps count of what
+    /// reaches it: `asked` in its answer to GET `/v1/models`, method and path to count.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn ready_with_a_recording_runtime(config: &[(&str, &str, i64)]) -> Result<Self> {
+        let llama_server = devstack::programs::find("standin-runtime")?;
+        let assets = Assets { llama_server, ..Assets::find()? };
+        Self::build(assets, Mischief::None, config).await?.provision().await?.begin().await
+    }
+
+    async fn begin(self) -> Result<Self> {
+        self.ctl_events(&["start", MODEL_ID]).await?.expect_success();
+        Ok(self)
+    }
+
+    async fn build(
+        assets: Assets,
+        mischief: Mischief,
+        config: &[(&str, &str, i64)],
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("cw").tempdir()?;
         let sub = |name: &str| {
             let path = dir.path().join(name);
             fs::DirBuilder::new().mode(0o700).create(&path).map(|()| path)
         };
-        let assets = Assets::find()?;
         let mut options = StackOptions::new(&sub("stack")?);
         options.llama_server = Some(assets.llama_server);
         options.model = Some(assets.model);

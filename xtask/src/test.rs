@@ -105,7 +105,7 @@ fn prepare(report: &mut Report) -> Result<Surroundings> {
     let cache = Cache::open()?;
     setup::cargo_deny(report, &cache)?;
     setup::cargo_nextest(report, &cache)?;
-    setup::clients_of_guides(report)?;
+    setup::clients_of_tests(report)?;
     let python = setup::test_python(report, &cache)?.into_os_string();
     Ok(Surroundings { assets, python, path: setup::path_with_tools(&cache)? })
 }

@@ -244,8 +244,9 @@ impl Answer {
         code
     }
 
-    /// Contract 4: on every response.
+    /// Contract 4: on every response; and what is shown in a browser loads nothing.
     fn assert_hardened(&self) {
+        assert_eq!(self.header("content-security-policy"), Some("default-src 'none'"), "{self:?}");
         assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{self:?}");
         assert_eq!(self.header("cross-origin-resource-policy"), Some("same-origin"), "{self:?}");

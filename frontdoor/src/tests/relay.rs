@@ -83,6 +83,7 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
     let wanted = [
         "cache-control",
         "content-length",
+        "content-security-policy",
         "content-type",
         "cross-origin-resource-policy",
         "date",

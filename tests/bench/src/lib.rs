@@ -7,6 +7,8 @@ pub const WHOLE: &str = "/v1/completions";
 pub const STREAM: &str = "/v1/chat/completions";
 /// Never answered.
 pub const SILENT: &str = "/v1/embeddings";
+/// Answered with all that was asked: member `asked`, method and path to count.
+pub const ASKED: &str = "/v1/models";
 
 /// Microseconds of the machine's monotonic clock, the same for all processes.
 #[must_use]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -26,13 +26,22 @@ const BACKLOG: i32 = 256;
 /// # Errors
 /// When the kernel has no port to give.
 pub fn bind_loopback() -> Result<(TcpListener, SocketAddr)> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from(socket);
+    let listener = bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// [`bind_loopback`] at an address of the caller's choice.
+///
+/// # Errors
+/// When it is no loopback address, or the kernel does not give it.
+pub fn bind(address: SocketAddr) -> Result<TcpListener> {
+    ensure!(address.ip().is_loopback(), "development servers listen on loopback alone");
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// A running server. Dropping it closes the listener and every connection.

@@ -22,8 +22,9 @@ pub(crate) const SESSION: [Need; 3] = [
     Need { program: "secret-tool", package: "libsecret-tools" },
 ];
 
-/// For the guides, which tests run.
-pub(crate) const GUIDES: [Need; 1] = [Need { program: "curl", package: "curl" }];
+/// For the guides, which tests run, and for the hostile pages that they open.
+pub(crate) const TESTS: [Need; 2] =
+    [Need { program: "curl", package: "curl" }, Need { program: "chromium", package: "chromium" }];
 
 /// For building `llama-server`.
 pub(crate) const BUILD: [Need; 2] = [

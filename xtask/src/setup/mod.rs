@@ -50,10 +50,10 @@ pub(crate) fn proxies(report: &mut Report) -> Result<Proxies> {
     proxies::ensure(report, &Cache::open()?)
 }
 
-/// Makes what only tests want: the clients that the guides name.
+/// Makes what only tests want: the clients that the guides name, and a browser.
 ///
 /// # Errors
 /// Names what is missing and how to get it.
-pub(crate) fn clients_of_guides(report: &mut Report) -> Result<()> {
-    apt::ensure(report, &apt::GUIDES)
+pub(crate) fn clients_of_tests(report: &mut Report) -> Result<()> {
+    apt::ensure(report, &apt::TESTS)
 }

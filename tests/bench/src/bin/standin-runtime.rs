@@ -1,14 +1,17 @@
-//! A STAND-IN for `llama-server` in benchmarks of the front door: it listens where it is told
-//! (`--host PATH.sock`, as `llama-server` does; whatever else it is told it lets be), is healthy,
-//! and answers without thinking. It has one thread.
+//! A STAND-IN for `llama-server` in benchmarks and tests of the front door: it listens where it is
+//! told (`--host PATH.sock`, as `llama-server` does; whatever else it is told it lets be), is
+//! healthy, and answers without thinking. It has one thread. It keeps count of what it is asked,
+//! and says so instead of its models.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use endpoint_bench::{SILENT, STREAM, WRITTEN_AT, now_us};
+use endpoint_bench::{ASKED, SILENT, STREAM, WRITTEN_AT, now_us};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
@@ -20,6 +23,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixListener;
 use tokio::time::{MissedTickBehavior, interval};
+
+/// Method and path to count.
+static COUNTS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -48,15 +54,27 @@ async fn serve(socket: PathBuf) -> Result<()> {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
     let path = request.uri().path().to_owned();
+    count(format!("{} {path}", request.method()));
     let question = request.into_body().collect().await?.to_bytes();
     let (content_type, body) = match path.as_str() {
         STREAM => ("text/event-stream", pieces(&question)),
         SILENT => std::future::pending().await,
+        ASKED => ("application/json", Full::from(asked()).boxed_unsync()),
         _ => ("application/json", Full::from(ANSWER).boxed_unsync()),
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)
+}
+
+fn count(request: String) {
+    *COUNTS.lock().unwrap_or_else(PoisonError::into_inner).entry(request).or_default() += 1;
+}
+
+/// All that it was asked, this question too.
+fn asked() -> String {
+    let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    serde_json::json!({"object": "list", "data": [], "asked": *counts}).to_string()
 }
 
 /// `pieces` pieces, one each `pace_us`, each with the time at which it was written.
