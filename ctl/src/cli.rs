@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::commands::{
-    catalog, chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start,
+    catalog, chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start, ui,
 };
 use crate::output::FailureShape;
 
@@ -16,6 +16,7 @@ Examples:
   companionctl pull smollm2-135m-instruct    download and verify
   companionctl start smollm2-135m-instruct   load it behind the guarded endpoint
   companionctl chat \"Why is the sky blue?\"   ask it something
+  companionctl ui                            the same in the browser
   companionctl exec -- python notes.py       run an OpenAI client against it
 
 Exit codes: 0 success, 1 refused or failed (the reason is printed), 2 wrong usage.";
@@ -100,6 +101,8 @@ environment, NO_PROXY is printed too, so that the key does not travel to it.")]
     Exec(exec::ExecArgs),
     /// Ask the model, and stream its answer
     Chat(chat::ChatArgs),
+    /// Open a page in the browser: status, models, and a conversation
+    Ui(ui::UiArgs),
     /// Summarise and tag Markdown notes, on this computer
     Enrich(enrich::EnrichArgs),
     /// Let each process try what it may and may not do, and show what happened
@@ -142,6 +145,7 @@ impl Command {
             | Self::Pull(_)
             | Self::Start(_)
             | Self::Chat(_)
+            | Self::Ui(_)
             | Self::Enrich(_)
             | Self::Logs(_) => FailureShape::Event,
             Self::Status(_)

@@ -14,6 +14,7 @@ mod refusal;
 mod terminal;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
@@ -60,7 +61,8 @@ async fn dispatch(
     if let Command::Doctor(_) = command {
         return commands::doctor::run(context.as_ref(), out).await;
     }
-    let context = &context?;
+    let shared = Arc::new(context?);
+    let context = &*shared;
     match command {
         Command::Status(_) => commands::status::run(context, out).await,
         Command::SignIn(args) => commands::sign_in::run(&args, context, out).await,
@@ -74,6 +76,7 @@ async fn dispatch(
         Command::Env(_) => commands::env::run(context, out).await,
         Command::Exec(args) => commands::exec::run(&args, context, out).await,
         Command::Chat(args) => commands::chat::run(&args, context, out).await,
+        Command::Ui(args) => commands::ui::run(&args, shared, out).await,
         Command::Enrich(args) => commands::enrich::run(&args, context, out).await,
         Command::Capabilities(_) => commands::capabilities::run(context, out).await,
         Command::Lane(args) => commands::lane::run(&args, context, out).await,

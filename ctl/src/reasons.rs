@@ -52,6 +52,8 @@ const SIGN_IN: &str = "Run `companionctl sign-in` again.";
 const SIGN_IN_OPERATOR: &str =
     "Run `companionctl sign-in` again; if it stays, tell whoever runs the service.";
 const FRESH_KEY: &str = "Run `eval \"$(companionctl env)\"`, or `companionctl exec -- PROGRAM`.";
+const NEW_ADDRESS: &str =
+    "Press Enter in the terminal that runs `companionctl ui`, or start it again.";
 const LIMITS: &str = "Raise the limit in [runtime] of the configuration, or use a smaller model.";
 
 #[rustfmt::skip]
@@ -183,6 +185,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("model_changed", "Another model was started in the meantime.", "Run it again."),
     ("authorization_url_refused", "The sign-in address is not an https address, so it was not opened.", "Check [gateway] issuer in the configuration."),
     ("program_not_started", "The program could not be started.", "Check its name and your PATH."),
+    ("page_not_served", "No port on 127.0.0.1 could be bound for the page.", AGAIN),
+    ("page_code_refused", "The page's address was used already, or is older than a minute.", NEW_ADDRESS),
+    ("page_key_refused", "This page is not the one that is open now.", NEW_ADDRESS),
+    ("content_not_json", "The request is not of the type that the page sends.", "Check the client that sent it."),
     ("input_unreadable", "Standard input could not be read.", ""),
     ("input_not_text", "Standard input is not UTF-8 text.", ""),
     ("input_too_large", "Standard input is larger than a request may be.", "Shorten it."),

@@ -21,7 +21,7 @@ fn nobody() -> StandIn {
 }
 
 /// Every command that needs the companion, with arguments that are right.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["sign-in", "--no-browser"],
     &["sign-out"],
     &["session"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["env"],
     &["exec", "true"],
     &["chat", "hi"],
+    &["ui", "--no-browser"],
     &["lane"],
     &["logs"],
     &["status"],
@@ -59,7 +60,7 @@ fn without_a_companion_json_says_so_on_standard_output_alone() {
         let said = ran.json();
         match command[0] {
             "status" => assert_eq!(said["missing"], json!(["companion_not_running"])),
-            "sign-in" | "pull" | "start" | "chat" | "logs" => {
+            "sign-in" | "pull" | "start" | "chat" | "ui" | "logs" => {
                 assert_eq!(said["event"], "failed", "{command:?}");
                 assert_eq!(said["reason"], "companion_not_running", "{command:?}");
             }
@@ -460,7 +461,8 @@ fn a_configuration_that_is_refused_names_its_key() {
 fn the_key_is_printed_by_env_alone() {
     let scene = Scene { answer: Some(chunks()), ..Scene::default() };
     let stand_in = StandIn::up(scene);
-    for command in COMMANDS.iter().filter(|command| command[0] != "env") {
+    // `ui` goes on until it is ended: tests/ui.rs.
+    for command in COMMANDS.iter().filter(|command| !["env", "ui"].contains(&command[0])) {
         for form in [&["--json"][..], &[]] {
             let ran = stand_in.ctl(&[form, command].concat());
             assert!(!ran.stdout().contains(TOKEN), "{command:?}");

@@ -65,7 +65,8 @@ pub(super) async fn pull(id: &str, context: &Context, out: &Output) -> Result<()
     Err(Refusal::new("unexpected_answer").into())
 }
 
-fn as_json(id: &str, progress: &Progress) -> Value {
+/// Progress in the field names of contract 11.
+pub(super) fn as_json(id: &str, progress: &Progress) -> Value {
     json!({
         "id": id,
         "received": progress.received_bytes,

@@ -61,7 +61,7 @@ pub(crate) async fn run(
 }
 
 /// The browser's opener runs whatever handles a scheme: only https is given to it.
-fn checked(url: &str) -> Result<Url, Refusal> {
+pub(super) fn checked(url: &str) -> Result<Url, Refusal> {
     Url::parse(url)
         .ok()
         .filter(|url| url.scheme() == "https" && url.has_host())
@@ -89,7 +89,7 @@ fn redirect_port(url: &Url) -> Option<u16> {
 }
 
 /// Opens the system browser beside the waiting: some openers return only when the browser ends.
-fn open_browser(url: &Url) {
+pub(super) fn open_browser(url: &Url) {
     let url = url.to_string();
     std::thread::spawn(move || {
         let mut options = BrowserOptions::new();

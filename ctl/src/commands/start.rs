@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use authority_api::v1::{ListCatalogRequest, StartRequest, work_event};
+use authority_api::v1::{Kind, ListCatalogRequest, StartRequest, work_event};
 use clap::Args;
 use frontdoor_api::v1::{FrontdoorStatus, WatchStatusRequest};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     if args.pull {
-        for id in missing(&args.id, context).await? {
+        for id in needed(&args.id, context).await?.missing {
             pull(&id, context, out).await?;
         }
     }
@@ -59,8 +59,16 @@ pub(crate) async fn bring_up(
     Ok(until_available(context).await?)
 }
 
-/// What the start of a model needs and the store lacks.
-async fn missing(model: &str, context: &Context) -> Result<Vec<String>, Refusal> {
+/// What the start of a model needs.
+pub(super) struct Needed {
+    /// Ids that the store lacks: the model, and a runtime for this machine.
+    pub(super) missing: Vec<String>,
+    /// Whether another model runs, which must be stopped first.
+    pub(super) another_runs: bool,
+}
+
+/// Asks the catalog and the store.
+pub(super) async fn needed(model: &str, context: &Context) -> Result<Needed, Refusal> {
     let mut broker = context.broker();
     let call = broker.list_catalog(ListCatalogRequest {});
     let entries = context.ask(Process::Broker, limits::NETWORK, call).await?.entries;
@@ -74,7 +82,10 @@ async fn missing(model: &str, context: &Context) -> Result<Vec<String>, Refusal>
     if !entries.iter().any(|entry| entry.id == model && entry.provisioned) {
         missing.push(model.to_owned());
     }
-    Ok(missing)
+    let another_runs = entries
+        .iter()
+        .any(|entry| entry.kind() == Kind::Model && entry.running && entry.id != model);
+    Ok(Needed { missing, another_runs })
 }
 
 /// The numbers of a version, by which the newest is found.
@@ -104,7 +115,8 @@ async fn start(id: &str, context: &Context, out: &Output) -> Result<(), Failure>
     Err(Refusal::new("unexpected_answer").into())
 }
 
-async fn until_available(context: &Context) -> Result<FrontdoorStatus, Refusal> {
+/// Waits until the endpoint of a runtime that is ready is available.
+pub(super) async fn until_available(context: &Context) -> Result<FrontdoorStatus, Refusal> {
     let mut frontdoor = context.frontdoor();
     let call = frontdoor.watch_status(WatchStatusRequest {});
     let mut changes = context.ask(Process::Frontdoor, limits::FACTS, call).await?;

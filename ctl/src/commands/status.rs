@@ -18,9 +18,9 @@ use crate::terminal::{Paint, plain, size};
 
 /// `status --json`: contract 11. What is not known is null; counts that are not known are 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Report {
+pub(super) struct Report {
     available: bool,
-    missing: Vec<String>,
+    pub(super) missing: Vec<String>,
     lifecycle: Option<&'static str>,
     model: Option<String>,
     endpoint: Option<String>,
@@ -32,7 +32,7 @@ struct Report {
     vram_bytes: u64,
     cpu_percent: f64,
     health_age_ms: Option<u64>,
-    last_failure: Option<String>,
+    pub(super) last_failure: Option<String>,
     confinement: Confined,
     pids: Pids,
 }
@@ -96,7 +96,7 @@ pub(super) async fn hear(context: &Context) -> Heard {
 }
 
 impl Report {
-    fn join(heard: Heard) -> Self {
+    pub(super) fn join(heard: Heard) -> Self {
         let missing = missing(&heard);
         let Heard { frontdoor, supervisor, broker } = heard;
         let pids = pids(frontdoor.as_ref(), supervisor.as_ref(), broker.as_ref());
