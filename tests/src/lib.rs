@@ -1,6 +1,7 @@
 //! The whole system under test: the real processes, the real runtime, a real Secret Service and
 //! the development gateway, each test in a world of its own.
 
+mod abroad;
 pub mod browser;
 mod ctl;
 mod grpc;
@@ -9,7 +10,9 @@ mod mischief;
 mod process;
 mod world;
 
+pub use abroad::{Abroad, Asked};
 pub use ctl::{Events, Ran};
+pub use devstack::authorization_server::{MetadataPlace, ServerOptions, Software};
 pub use devstack::{MODEL_ID, RUNTIME_ID};
 pub use grpc::answers_grpc_as;
 pub use http::{RawResponse, get, open_stream, post, raw_request};

@@ -93,6 +93,17 @@ impl World {
         mischief: Mischief,
         config: &[(&str, &str, i64)],
     ) -> Result<Self> {
+        Self::build_with(assets, mischief, config, async |_, _| Ok(None)).await
+    }
+
+    /// `settle` may bring up more on the stack, and write the companion another configuration
+    /// into the directory it is given.
+    pub(crate) async fn build_with(
+        assets: Assets,
+        mischief: Mischief,
+        config: &[(&str, &str, i64)],
+        settle: impl AsyncFnOnce(&Stack, &Path) -> Result<Option<PathBuf>>,
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("cw").tempdir()?;
         let sub = |name: &str| {
             let path = dir.path().join(name);
@@ -110,6 +121,7 @@ impl World {
         plan(mischief, &mut options);
         let stack = Stack::start(options).await?;
         act(mischief, &stack);
+        let config = settle(&stack, dir.path()).await?;
         let bus_dir = sub("bus")?;
         let bus = match mischief {
             Mischief::NoSecretService => SessionBus::start_without_keyring(&bus_dir).await?,
@@ -118,6 +130,7 @@ impl World {
         let companion_options = CompanionOptions {
             dbus_address: Some(bus.address().to_owned()),
             dir: Some(sub("c")?),
+            config,
             ..CompanionOptions::default()
         };
         let companion = Companion::up(&stack, companion_options).await?;

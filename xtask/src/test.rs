@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::bench;
 use crate::process::shown;
 use crate::report::Report;
-use crate::setup::{self, Assets, Cache};
+use crate::setup::{self, Assets, Cache, Node};
 use crate::workspace::{Profile, Workspace};
 
 /// Where nextest leaves its account (`.config/nextest.toml`), beneath the target directory.
@@ -66,6 +66,7 @@ impl Tier {
 struct Surroundings {
     assets: Assets,
     python: OsString,
+    node: Node,
     path: OsString,
 }
 
@@ -107,7 +108,8 @@ fn prepare(report: &mut Report) -> Result<Surroundings> {
     setup::cargo_nextest(report, &cache)?;
     setup::clients_of_tests(report)?;
     let python = setup::test_python(report, &cache)?.into_os_string();
-    Ok(Surroundings { assets, python, path: setup::path_with_tools(&cache)? })
+    let node = setup::test_node(report, &cache)?;
+    Ok(Surroundings { assets, python, node, path: setup::path_with_tools(&cache)? })
 }
 
 /// `cargo fmt --check`.
@@ -164,7 +166,9 @@ fn tests(
         .env("COMPANION_BIN_DIR", &programs.dir)
         .env("COMPANION_LLAMA_SERVER", &surroundings.assets.llama_server)
         .env("COMPANION_MODEL", &surroundings.assets.model)
-        .env("COMPANION_TEST_PYTHON", &surroundings.python);
+        .env("COMPANION_TEST_PYTHON", &surroundings.python)
+        .env("COMPANION_TEST_NODE", &surroundings.node.program)
+        .env("COMPANION_TEST_NODE_MODULES", &surroundings.node.modules);
     let step = checks.report.begin_long("tests", filter);
     let succeeded = shown(&mut nextest)?.status().context("cannot start cargo nextest")?.success();
     let (run, failed) = counts(&junit).unwrap_or((0, 0));

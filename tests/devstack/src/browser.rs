@@ -1,13 +1,16 @@
 //! The person's browser: follows one address through its redirects with the headers that a real
-//! navigation carries, and never leaves loopback.
+//! navigation carries, keeps cookies, fills in the forms of a sign-in, and never leaves loopback.
+
+mod form;
+mod window;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -18,8 +21,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-/// Redirects followed, as browsers do.
-const REDIRECT_LIMIT: usize = 20;
+use form::Form;
+use window::Window;
+
+/// Forms filled in one after the other: a sign-in, a consent, and some air.
+const FORM_LIMIT: usize = 5;
 
 /// Bytes of a page.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -48,13 +54,21 @@ impl Page {
     }
 }
 
-/// Opens an address the way a click in another program does, follows its redirects, and asks
-/// for the favicon of a plain `http` page it ends on, as Chromium does after an OAuth callback.
+/// Opens an address the way a click in another program does, follows its redirects, signs in and
+/// consents where a page has a form for it, and asks for the favicon of a plain `http` page it
+/// ends on, as Chromium does after an OAuth callback.
 ///
 /// # Errors
-/// When a host is not loopback, does not answer, or redirects without end.
+/// When a host is not loopback, does not answer, or redirects or asks without end.
 pub async fn follow(url: &str, tls: &Arc<ClientConfig>) -> Result<Page> {
-    let page = navigate(url, tls).await?;
+    let mut window = Window::new(tls);
+    let mut page = window.open(url).await?;
+    let mut forms = 0;
+    while let Some(form) = Form::on(&page) {
+        forms += 1;
+        ensure!(forms <= FORM_LIMIT, "asked without end");
+        page = window.submit(&form).await?;
+    }
     if page.url.scheme() == "http" {
         // Nobody may answer there any more; a browser does not mind either.
         let favicon = page.url.join("/favicon.ico")?;
@@ -63,24 +77,12 @@ pub async fn follow(url: &str, tls: &Arc<ClientConfig>) -> Result<Page> {
     Ok(page)
 }
 
-/// [`follow`] without the favicon.
+/// [`follow`] without forms and favicon.
 ///
 /// # Errors
 /// When a host is not loopback, does not answer, or redirects without end.
 pub async fn navigate(url: &str, tls: &Arc<ClientConfig>) -> Result<Page> {
-    let mut url = Url::parse(url).context("not an address")?;
-    let start = url.origin();
-    for _ in 0..REDIRECT_LIMIT {
-        let same_origin = url.origin() == start;
-        let headers = navigation_headers(if same_origin { "none" } else { "cross-site" });
-        let page = request(Method::GET, &url, tls, &headers, Bytes::new()).await?;
-        let location = page.headers.get(LOCATION).filter(|_| page.status.is_redirection());
-        match location {
-            None => return Ok(page),
-            Some(location) => url = url.join(location.to_str()?).context("Location")?,
-        }
-    }
-    bail!("redirected without end")
+    Window::new(tls).open(url).await
 }
 
 /// Sends one request to a loopback host, over TLS for `https`.
@@ -156,7 +158,7 @@ fn loopback_address(url: &Url) -> Result<SocketAddr> {
         }
         Host::Domain(_) => bail!("the development browser stays on loopback"),
     };
-    anyhow::ensure!(ip.is_loopback(), "the development browser stays on loopback");
+    ensure!(ip.is_loopback(), "the development browser stays on loopback");
     Ok(SocketAddr::new(ip, url.port_or_known_default().context("no port")?))
 }
 

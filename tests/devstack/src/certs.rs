@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -22,6 +22,12 @@ pub struct DevelopmentCa {
     pem: String,
     der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate of the authority, and its key.
+struct Leaf {
+    certificate: Certificate,
+    key: KeyPair,
 }
 
 impl DevelopmentCa {
@@ -57,6 +63,26 @@ impl DevelopmentCa {
     /// # Errors
     /// When a name is neither a DNS name nor an address.
     pub fn server_config(&self, names: &[&str]) -> Result<Arc<ServerConfig>> {
+        let Leaf { certificate, key } = self.leaf(names)?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone(), self.der.clone()], key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Makes a leaf for these names, for a server that is another program: its certificate, the
+    /// authority's and the private key as one PEM text.
+    ///
+    /// # Errors
+    /// When a name is neither a DNS name nor an address.
+    pub fn leaf_pem(&self, names: &[&str]) -> Result<String> {
+        let Leaf { certificate, key } = self.leaf(names)?;
+        Ok([certificate.pem(), self.pem.clone(), key.serialize_pem()].concat())
+    }
+
+    fn leaf(&self, names: &[&str]) -> Result<Leaf> {
         let mut params = CertificateParams::new(
             names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
         )?;
@@ -68,13 +94,7 @@ impl DevelopmentCa {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params);
         let key = KeyPair::generate()?;
-        let leaf = params.signed_by(&key, &self.issuer)?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone(), self.der.clone()], key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(Leaf { certificate: params.signed_by(&key, &self.issuer)?, key })
     }
 }
 

@@ -4,11 +4,13 @@
 //! It brings up, on loopback and with certificates made on the spot, a first-party *gateway*
 //! ([`gateway`]: an OAuth 2.1 authorization server and the TUF repository of [`catalog`]), a
 //! *model host* on another name ([`model_host`]), and a private session bus with a real Secret
-//! Service ([`session_bus`]). [`stack`] puts them together and writes the configuration that a
+//! Service ([`session_bus`]). [`authorization_server`] runs servers that others wrote, to sign in at
+//! instead. [`stack`] puts them together and writes the configuration that a
 //! companion needs for them; [`companion`] runs a real companion on it; [`browser`] plays the
 //! person's browser. No crate of the product links this one.
 
 pub mod assets;
+pub mod authorization_server;
 pub mod browser;
 pub mod catalog;
 pub mod certs;

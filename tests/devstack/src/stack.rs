@@ -14,7 +14,7 @@ use crate::catalog::{Artifact, ArtifactKind, Catalog, CatalogFlaws};
 use crate::certs::{self, DevelopmentCa};
 use crate::gateway::{BoundGateway, Gateway, GatewaySwitches};
 use crate::model_host::{BoundModelHost, ModelHost};
-use crate::{MODEL_ID, RUNTIME_ID};
+use crate::{GATEWAY_NAME, MODEL_ID, RUNTIME_ID};
 
 /// Version of the development runtime, as llama.cpp counts its builds.
 const RUNTIME_VERSION: &str = "b11434";
@@ -133,6 +133,14 @@ impl Stack {
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
+    }
+
+    /// A certificate for one more server on the gateway's host, as PEM with its key.
+    ///
+    /// # Errors
+    /// Never with the authority of this stack.
+    pub fn leaf_pem(&self) -> Result<String> {
+        self.ca.leaf_pem(&[GATEWAY_NAME])
     }
 
     /// A TLS client that trusts both hosts.
@@ -260,7 +268,7 @@ fn listed(
 }
 
 /// A file that its owner alone reads and writes: the companion refuses any other configuration.
-fn write_private(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     let mut file =
         fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(path)?;

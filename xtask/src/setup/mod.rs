@@ -7,6 +7,7 @@ mod apt;
 mod cache;
 mod llama;
 mod model;
+mod node;
 mod pip;
 mod proxies;
 mod tools;
@@ -18,6 +19,7 @@ use anyhow::Result;
 use crate::report::Report;
 
 pub(crate) use cache::Cache;
+pub(crate) use node::Node;
 pub(crate) use proxies::Proxies;
 pub(crate) use tools::{cargo_deny, cargo_nextest, path_with_tools, rust_components, test_python};
 
@@ -48,6 +50,14 @@ pub(crate) fn everything(report: &mut Report) -> Result<Assets> {
 /// When they are missing and packages cannot be fetched.
 pub(crate) fn proxies(report: &mut Report) -> Result<Proxies> {
     proxies::ensure(report, &Cache::open()?)
+}
+
+/// Node.js with the authorization server that the interoperation tests sign in at.
+///
+/// # Errors
+/// When pip or npm cannot install them.
+pub(crate) fn test_node(report: &mut Report, cache: &Cache) -> Result<Node> {
+    node::ensure(report, cache)
 }
 
 /// Makes what only tests want: the clients that the guides name, and a browser.

@@ -9,6 +9,7 @@ mod answers;
 mod authorize;
 mod counts;
 mod fields;
+mod introspection;
 mod jwt;
 mod ledger;
 mod metadata;
@@ -31,6 +32,7 @@ use crate::listen::{self, Server};
 use crate::{GATEWAY_NAME, random};
 
 pub use counts::GatewayCounts;
+pub use introspection::Introspection;
 pub use switches::{
     AuthorizeFault, GatewaySwitches, IssParameter, MetadataFault, StateParameter, TokenFault,
 };
@@ -66,6 +68,8 @@ struct Shared {
     session_key: SessionKey,
     switches: Mutex<GatewaySwitches>,
     ledger: Mutex<Ledger>,
+    /// Where tokens of another server are asked about; `None`: the gateway's own count.
+    introspection: Mutex<Option<Introspection>>,
     counts: watch::Sender<GatewayCounts>,
 }
 
@@ -108,6 +112,7 @@ impl BoundGateway {
             session_key: SessionKey::generate(),
             switches: Mutex::new(switches),
             ledger: Mutex::default(),
+            introspection: Mutex::default(),
             counts: watch::Sender::new(GatewayCounts::default()),
         });
         let tls = ca.server_config(&[GATEWAY_NAME, "127.0.0.1"])?;
@@ -144,6 +149,12 @@ impl Gateway {
     /// Changes how it behaves, from the next request on.
     pub fn switch(&self, change: impl FnOnce(&mut GatewaySwitches)) {
         change(&mut lock(&self.shared.switches));
+    }
+
+    /// Lets the catalog be read by bearers of another server's access tokens, and of its own no
+    /// longer: the gateway is a resource server then.
+    pub fn accept_tokens_of(&self, server: Introspection) {
+        *lock(&self.shared.introspection) = Some(server);
     }
 
     /// What it has seen until now.

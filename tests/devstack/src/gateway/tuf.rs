@@ -16,7 +16,7 @@ pub(super) async fn metadata_file(
     headers: HeaderMap,
 ) -> Response {
     let switches = shared.switches();
-    let authorized = has_live_session(&shared, &headers);
+    let authorized = has_live_session(&shared, &headers).await;
     if switches.catalog_needs_session && !authorized {
         shared.count(|counts| counts.catalog_refusals += 1);
         let challenge = [(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")];
@@ -41,13 +41,19 @@ pub(super) async fn metadata_file(
     }
 }
 
-fn has_live_session(shared: &Shared, headers: &HeaderMap) -> bool {
-    headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .and_then(|token| shared.session_key.verify(token))
-        .is_some_and(|claims| lock(&shared.ledger).is_live(claims.family))
+async fn has_live_session(shared: &Shared, headers: &HeaderMap) -> bool {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else {
+        return false;
+    };
+    let introspection = lock(&shared.introspection).clone();
+    match introspection {
+        Some(server) => server.is_active(token).await,
+        None => {
+            let claims = shared.session_key.verify(token);
+            claims.is_some_and(|claims| lock(&shared.ledger).is_live(claims.family))
+        }
+    }
 }
 
 /// One path segment that is no dot file.
