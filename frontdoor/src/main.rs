@@ -2,6 +2,9 @@
 //! reach the runtime, and streams it there. It opens no file, no socket, no program.
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "captured", not(debug_assertions)))]
+compile_error!("a planted backdoor has no place in a release build");
+
 mod account;
 mod admission_queue;
 mod body;
@@ -74,7 +77,11 @@ fn confine_to(charter: &FrontdoorCharter) -> Result<(), FrontdoorError> {
     confine::die_with_parent(charter.launcher_pid).map_err(FrontdoorError::Confine)?;
     confine::close_all_but(&[MONITOR, FRONTDOOR_SOCKET, FRONTDOOR_CONTROL, FRONTDOOR_TCP])
         .map_err(FrontdoorError::Confine)?;
+    #[cfg(feature = "captured")]
+    let planted = captured::plant(captured::Aims::beside_this_program());
     let confinement = confine::enter(&Policy::frontdoor()).map_err(FrontdoorError::Confine)?;
+    #[cfg(feature = "captured")]
+    planted.lie_in_wait();
     tracing::info!(landlock.abi = confinement.landlock_abi, "the front door is confined");
     for gap in &confinement.gaps {
         tracing::warn!(confinement.gap = gap.as_str(), "this kernel leaves a gap");

@@ -3,6 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "captured", not(debug_assertions)))]
+compile_error!("a planted backdoor has no place in a release build");
+
 mod child;
 mod control;
 mod error;
@@ -83,7 +86,11 @@ fn run() -> Result<(), Fatal> {
     let store = Arc::new(Store::open(&charter.store_dir).map_err(Fatal::Store)?);
     let SupervisorCharter { store_dir, scratch_dir, jail, probe, .. } = &charter;
     let policy = Policy::supervisor(store_dir, scratch_dir, jail, probe);
+    #[cfg(feature = "captured")]
+    let planted = captured::plant(captured::Aims::beside_this_program());
     let confinement = confine::enter(&policy)?;
+    #[cfg(feature = "captured")]
+    planted.lie_in_wait();
     tracing::info!(confinement.landlock_abi = confinement.landlock_abi, "confined");
     for gap in &confinement.gaps {
         tracing::warn!(confinement.gap = gap, "this kernel leaves a gap in the confinement");

@@ -37,10 +37,11 @@ confine:
 devstack:
 xtask:
 endpoint-bench:
-promises: devstack authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
+captured:
+promises: captured devstack authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
 ";
 const CORES: &str = "authority-core runtime-core frontdoor-core";
-const DEVELOPMENT: &str = "devstack endpoint-bench xtask promises";
+const DEVELOPMENT: &str = "devstack endpoint-bench captured xtask promises";
 
 #[test]
 fn no_process_but_the_broker_links_credential_code() {
@@ -60,6 +61,8 @@ fn a_planted_edge_is_caught_wherever_it_is() {
         ("hyper-util", "keyring-core"),
         ("runtime-api", "authority-api"),
         ("frontdoor", "devstack"),
+        ("frontdoor", "captured"),
+        ("runtime-supervisor", "captured"),
         ("runtime-core", "tokio"),
         ("frontdoor-core", "confine"),
         ("companionctl", "authority-core"),

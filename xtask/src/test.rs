@@ -16,6 +16,12 @@ use crate::workspace::{Profile, Workspace};
 
 /// Where nextest leaves its account (`.config/nextest.toml`), beneath the target directory.
 const JUNIT: &str = "nextest/default/junit.xml";
+/// Packages that a backdoor can be planted in, and their programs.
+const CAPTURED: [(&str, &str); 3] = [
+    ("frontdoor", "frontdoor"),
+    ("runtime-supervisor", "runtime-supervisor"),
+    ("endpoint-bench", "standin-runtime"),
+];
 /// Names of test files of the whole-system tiers, as a nextest filter.
 const WHOLE_SYSTEM: &str =
     "binary(/^(integration|end_to_end|stress|data_integrity|security)_/) + binary(=crate_graph)";
@@ -87,7 +93,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         let mut deny = deny(&workspace);
         checks.one("dependencies", deny.env("PATH", &surroundings.path))?;
     }
-    if !checks.one("build", &mut build(&workspace))? {
+    if !captured(&mut checks, &workspace)? || !checks.one("build", &mut build(&workspace))? {
         return Ok(checks.finish());
     }
     let filter = args.tier.map_or_else(|| Some("all()".to_owned()), Tier::filter);
@@ -140,6 +146,28 @@ fn deny(workspace: &Workspace) -> Command {
     command
 }
 
+/// The processes with a backdoor planted in them, for `security_captured.rs`: built first and put
+/// aside, since the ordinary build then takes their names. The example is asked for because it
+/// makes cargo choose the same features of every library as that build does.
+fn captured(checks: &mut Checks, workspace: &Workspace) -> Result<bool> {
+    let features = CAPTURED.map(|(package, _)| format!("{package}/captured")).join(",");
+    let mut build = workspace.cargo();
+    build.args(["build", "--locked", "--workspace", "--example", "probe", "--features", &features]);
+    for (_, program) in CAPTURED {
+        build.args(["--bin", program]);
+    }
+    if !checks.one("captured processes", &mut build)? {
+        return Ok(false);
+    }
+    let aside = workspace.captured();
+    fs::create_dir_all(&aside)?;
+    for (_, program) in CAPTURED {
+        let (built, kept) = (workspace.programs(Profile::Dev).path(program), aside.join(program));
+        fs::copy(&built, &kept).with_context(|| format!("{} is not built", built.display()))?;
+    }
+    Ok(true)
+}
+
 /// Programs and tests in one build, so that both are made of the same crates.
 fn build(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
@@ -164,6 +192,7 @@ fn tests(
         .args(["--no-tests", "pass", "-E", filter])
         .env("PATH", &surroundings.path)
         .env("COMPANION_BIN_DIR", &programs.dir)
+        .env("COMPANION_CAPTURED_DIR", workspace.captured())
         .env("COMPANION_LLAMA_SERVER", &surroundings.assets.llama_server)
         .env("COMPANION_MODEL", &surroundings.assets.model)
         .env("COMPANION_TEST_PYTHON", &surroundings.python)

@@ -62,6 +62,11 @@ impl Workspace {
         Ok(self.programs(profile))
     }
 
+    /// Where the programs with a planted backdoor are put aside.
+    pub(crate) fn captured(&self) -> PathBuf {
+        self.target.join("captured")
+    }
+
     /// Where the built programs lie.
     pub(crate) fn programs(&self, profile: Profile) -> Programs {
         let name = match profile {

@@ -149,6 +149,10 @@ pub(super) const CALLS: &[CallRule] = &[
         &[libc::SYS_open_by_handle_at],
         "files are opened by name, where the file rules see it",
     ),
+    CallRule::never(
+        &[libc::SYS_memfd_create, libc::SYS_memfd_secret],
+        "a file in memory could be executed, past every rule for files",
+    ),
     // The kernel, and this process's own walls.
     CallRule::never(
         &[libc::SYS_bpf, libc::SYS_userfaultfd],

@@ -14,13 +14,8 @@ use super::{Policy, all, everyone, places, processes, sockets};
 /// Longest file it may write, in bytes: its scratch directory holds a socket and little else.
 const LONGEST_FILE_BYTES: u64 = 64 << 20;
 
-const MEMORY_AND_FILES: &[CallRule] = &[
-    CallRule::never(
-        &[libc::SYS_memfd_create, libc::SYS_memfd_secret],
-        "a file in memory could be executed, past every rule for files",
-    ),
-    CallRule::never(&[libc::SYS_fchmod], "its socket takes its mode from the umask"),
-];
+const FILES: &[CallRule] =
+    &[CallRule::never(&[libc::SYS_fchmod], "its socket takes its mode from the umask")];
 
 pub(super) fn policy(
     scratch_dir: &Path,
@@ -60,7 +55,7 @@ pub(super) fn policy(
             sockets::PAIRS,
             processes::NO_NEW_PROCESS,
             processes::EXEC_OF_THE_DESCRIPTOR,
-            MEMORY_AND_FILES,
+            FILES,
         ]),
         limits,
     }

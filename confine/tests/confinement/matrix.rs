@@ -59,6 +59,8 @@ const DENIED_TO_ALL: &[(&str, Unconfined)] = &[
     ("take a foreign process's descriptor", Passes),
     ("read a foreign process's limits", Passes),
     ("become dumpable", Passes),
+    ("make a file in memory", Passes),
+    ("make a secret file in memory", FailsOtherwise),
     ("pair of another family", FailsOtherwise),
     ("change a foreign file's attributes", FailsOtherwise),
     ("set a foreign file's extended attribute", FailsOtherwise),
@@ -203,8 +205,6 @@ const BY_ROLE: &[(&str, [&str; 5])] = &[
     ("narrow a foreign file's mode to 0500", [OK, EPERM, OK, EPERM, EPERM]),
     ("change an open file's mode", [OK, OK, OK, EPERM, EPERM]),
     ("change an open file's times", [OK, OK, OK, OK, OK]),
-    ("make a file in memory", [OK, OK, OK, OK, EPERM]),
-    ("make a secret file in memory", [ANY, SAME, SAME, SAME, EPERM]),
     ("start a thread", [OK, OK, OK, OK, OK]),
     #[cfg(target_arch = "x86_64")]
     ("vfork", [OK, EPERM, OK, EPERM, EPERM]),

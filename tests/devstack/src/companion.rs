@@ -40,6 +40,8 @@ pub struct CompanionOptions {
     pub dbus_address: Option<String>,
     /// More environment variables.
     pub env: Vec<(OsString, OsString)>,
+    /// Directory of the programs; `None`: where this workspace's are built.
+    pub programs: Option<PathBuf>,
     /// Directory for its directories; `None`: a new one, removed when dropped.
     pub dir: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ struct Home {
     dir: PathBuf,
     config: PathBuf,
     env: Vec<(OsString, OsString)>,
+    programs: Option<PathBuf>,
     _owned: Option<TempDir>,
 }
 
@@ -310,13 +313,17 @@ impl Home {
             env.push(("DBUS_SESSION_BUS_ADDRESS".into(), address.into()));
         }
         let config = options.config.unwrap_or_else(|| stack.config().to_owned());
-        let home = Self { dir, config, env, _owned: owned };
+        let home = Self { dir, config, env, programs: options.programs, _owned: owned };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home.sub("h"))?;
         Ok(home)
     }
 
     fn sub(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    fn program(&self, name: &str) -> Result<PathBuf> {
+        self.programs.as_ref().map_or_else(|| programs::find(name), |dir| Ok(dir.join(name)))
     }
 
     fn log_file(&self) -> PathBuf {
@@ -338,7 +345,7 @@ impl Home {
         let _ = fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path)?;
         let log = fs::File::options().create(true).append(true).open(self.log_file())?;
-        let mut launcher = Command::new(programs::find("companion")?)
+        let mut launcher = Command::new(self.program("companion")?)
             .arg("up")
             .args(self.selection())
             .env_clear()

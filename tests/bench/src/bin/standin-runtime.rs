@@ -34,6 +34,9 @@ const ANSWER: &str = r#"{"id":"cmpl-0","object":"text_completion","created":0,"m
 
 fn main() -> Result<()> {
     let mut words = std::env::args_os().skip_while(|word| word != "--host");
+    // The jail has confined this process; its aims are what it was given for a model.
+    #[cfg(feature = "captured")]
+    captured::plant(captured::Aims::in_file("/proc/self/fd/5".as_ref())).lie_in_wait();
     let socket = words.nth(1).map(PathBuf::from).context("--host PATH.sock")?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(socket))
 }
