@@ -36,7 +36,7 @@ companion-settings:
 confine:
 devstack:
 xtask:
-endpoint-bench:
+endpoint-bench: captured confine
 captured:
 promises: captured devstack authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
 ";

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use self::rivals::Rivals;
-use super::Measured;
+use super::{Measured, median};
 use crate::process::{Running, supervised};
 use crate::report::Report;
 use crate::setup::{self, Assets};
@@ -291,17 +291,6 @@ impl Rounds {
             target_rule: "the better of the two",
             samples: self.samples,
         }
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    if values.len().is_multiple_of(2) {
-        f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
-    } else {
-        at(middle)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: ours beside others, same machine, same run, alternating, medians.
 
+mod confinement;
 mod frontdoor;
 mod start;
 
@@ -44,18 +45,21 @@ pub(crate) struct BenchArgs {
 pub(crate) enum Case {
     /// From `companionctl start` to available, beside bare llama-server
     Start,
+    /// What entering the policies costs, and each system call behind one
+    Confinement,
     /// What the front door adds, beside nginx and haproxy at the same work
     Frontdoor,
 }
 
 impl Case {
     /// All of them, in the order they run.
-    pub(crate) const ALL: &'static [Self] = &[Self::Start, Self::Frontdoor];
+    pub(crate) const ALL: &'static [Self] = &[Self::Start, Self::Confinement, Self::Frontdoor];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Confinement => "confinement",
             Self::Frontdoor => "frontdoor",
         }
     }
@@ -68,6 +72,7 @@ impl Case {
     ) -> Result<Vec<Measured>> {
         match self {
             Self::Start => Ok(vec![start::measure(programs, assets, samples)?]),
+            Self::Confinement => confinement::measure(programs, assets, samples),
             Self::Frontdoor => frontdoor::measure(programs, assets, samples),
         }
     }
@@ -165,6 +170,18 @@ fn median_ms(mut samples: Vec<Duration>) -> f64 {
         f64::midpoint(ms(middle.wrapping_sub(1)), ms(middle))
     } else {
         ms(middle)
+    }
+}
+
+/// The middle one, or the upper of the two.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    if values.len().is_multiple_of(2) {
+        f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
+    } else {
+        at(middle)
     }
 }
 
