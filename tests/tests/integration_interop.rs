@@ -123,3 +123,29 @@ async fn oidc_provider_takes_a_client_it_knows_at_any_port_and_its_id_token_is_t
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_at_authlib_is_renewed_once_and_its_token_rotates() -> Result<()> {
+    renews_and_rotates(Software::Authlib).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_refresh_token_ends_the_grant_at_authlib_and_the_session_here() -> Result<()> {
+    a_spent_token_used_elsewhere_ends_the_session(Software::Authlib).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_stolen_from_authlib_is_noticed_at_the_next_renewal() -> Result<()> {
+    a_stolen_token_is_noticed_at_the_next_renewal(Software::Authlib).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_out_leaves_no_active_token_at_authlib() -> Result<()> {
+    sign_out_leaves_nothing_active(Software::Authlib).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authlib_is_found_below_its_path_and_without_a_path() -> Result<()> {
+    is_found_at(Software::Authlib, "/oauth/tenant", MetadataPlace::Appended).await?;
+    is_found_at(Software::Authlib, "", MetadataPlace::Inserted).await
+}

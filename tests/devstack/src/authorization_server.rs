@@ -41,6 +41,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub enum Software {
     /// npm `oidc-provider`, a certified OpenID provider.
     OidcProvider,
+    /// PyPI `Authlib`, under Flask.
+    Authlib,
 }
 
 /// Where the server's metadata lies, and nowhere else.
@@ -118,6 +120,9 @@ impl AuthorizationServer {
             Software::OidcProvider => {
                 told["modules"] = required("COMPANION_TEST_NODE_MODULES")?.to_str().into();
                 interpreted(&required("COMPANION_TEST_NODE")?, "oidc-provider.mjs")
+            }
+            Software::Authlib => {
+                interpreted(&required("COMPANION_TEST_PYTHON")?, "authlib_server.py")
             }
         };
         let log = std::fs::File::create(dir.join("authorization-server.log"))?;

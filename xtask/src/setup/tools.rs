@@ -30,9 +30,15 @@ const NEXTEST: CargoTool =
     CargoTool { krate: "cargo-nextest", subcommand: "nextest", version: "0.9.143", oldest: (0, 9) };
 
 /// What the tests import: the SDK that the endpoint is tried with; the reference implementation of
-/// TUF that makes repositories for the catalog, and its keys.
-const PYTHON_PACKAGES: [&str; 4] =
-    ["openai==3.54.0", "tuf==7.0.1", "securesystemslib==1.6.0", "cryptography==50.0.2"];
+/// TUF that makes repositories for the catalog, and its keys; an authorization server to sign in at.
+const PYTHON_PACKAGES: [&str; 6] = [
+    "openai==3.54.0",
+    "tuf==7.0.1",
+    "securesystemslib==1.6.0",
+    "cryptography==50.0.2",
+    "Authlib==1.9.10",
+    "Flask==3.1.3",
+];
 
 /// cargo-deny, installed into the cache where there is none.
 ///
