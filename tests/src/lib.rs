@@ -8,6 +8,7 @@ mod grpc;
 mod http;
 mod mischief;
 mod process;
+mod ui;
 mod world;
 
 pub use abroad::{Abroad, Asked};
@@ -20,4 +21,5 @@ pub use mischief::Mischief;
 pub use process::{
     gone, inet_sockets_of, is_alive, kill, memory_of, sockets_in, tcp_listeners_of, threads_of,
 };
+pub use ui::Ui;
 pub use world::World;

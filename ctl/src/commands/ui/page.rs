@@ -44,7 +44,7 @@ const SCRIPT: &str = concat!(
 /// What the page may do: its own script, style, picture and calls; nothing inline, nothing from
 /// elsewhere, in nobody's frame, and no text that becomes markup or code (W3C CSP 3, Trusted Types).
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+    img-src 'self'; connect-src 'self'; worker-src 'none'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 #[cfg(test)]

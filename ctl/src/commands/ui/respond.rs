@@ -5,7 +5,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -49,7 +49,11 @@ pub(super) fn json(value: &impl Serialize) -> Response<Body> {
 /// What the guard said.
 pub(super) fn denied(denied: Denied) -> Response<Body> {
     let status = StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN);
-    whole(status, "application/json", error(&Refusal::new(denied.reason)).to_string())
+    let body = error(&Refusal::new(denied.reason)).to_string();
+    let mut response = whole(status, "application/json", body);
+    // Nobody is kept waiting by connections that other pages hold.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// What the companion said: the request was well, and is refused.

@@ -26,8 +26,9 @@ use super::{api, peer};
 use crate::context::Context;
 use crate::refusal::Refusal;
 
-/// Connections at a time; a browser opens six.
-const MAX_CONNECTIONS: usize = 32;
+/// Connections at a time. A browser opens six for the page; those of other pages are closed as
+/// soon as they are refused, but each page may open six more.
+const MAX_CONNECTIONS: usize = 256;
 /// Largest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Largest request body, in bytes: a long conversation.

@@ -47,6 +47,7 @@ async function send() {
   const answer = { role: "assistant", content: "" };
   const messages = structuredClone(turns);
   answering = new AbortController();
+  say(byId("talk-hint"), "The model answers. Escape stops it.");
   showTalk();
   toTheEnd();
   try {
@@ -120,11 +121,13 @@ class Turn {
   }
 
   end(remark, usage) {
+    say(byId("talk-hint"), remark || "The answer is complete.");
     const words = [remark, speedOf(usage, this.first, this.last)].filter(Boolean).join(" ");
     this.close(make("span", { textContent: words }));
   }
 
   fail(message) {
+    say(byId("talk-hint"), "");
     this.close(make("span", { className: "bad", textContent: message }));
   }
 
@@ -133,7 +136,6 @@ class Turn {
     this.said.replaceChildren(...blocksOf(text));
     this.node.setAttribute("aria-busy", "false");
     this.foot.replaceChildren(...(text ? [copyButton(text)] : []), ...remarks);
-    if (text) say(byId("talk-hint"), "The answer is complete.");
   }
 }
 
@@ -146,8 +148,10 @@ function speedOf(usage, first, last) {
 
 // Text between two fences stands in a block of its own; all of it stays text.
 function blocksOf(text) {
-  return text.split(/^```[^\n]*\n?/m).map((part, index) =>
-    index % 2 === 1 ? make("pre", { textContent: part.replace(/\n$/, "") }) : part);
+  return text.split(/\n*^```[^\n]*\n?/m).map((part, index) => {
+    const trimmed = part.replace(/^\n+|\n+$/g, "");
+    return index % 2 === 1 ? make("pre", { textContent: trimmed }) : trimmed;
+  });
 }
 
 function copyButton(text) {

@@ -31,6 +31,9 @@ async function watch() {
 }
 
 function listen() {
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && key !== null) refresh();
+  });
   byId("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     send();

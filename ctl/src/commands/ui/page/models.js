@@ -49,7 +49,7 @@ class Row {
     this.work = new Work();
     const name = make("h3", { className: "file-name", textContent: entry.id });
     const head = make("div", { className: "file-head" }, name, this.badge);
-    this.node = make("li", { className: "file" }, head, this.meta, this.acts, this.work.node, this.note);
+    this.node = make("li", { className: "file" }, head, this.meta, this.work.node, this.note, this.acts);
     this.begin();
   }
 
@@ -95,7 +95,7 @@ class Row {
     this.say("", "");
     this.work.show(title);
     this.acts.dataset.names = "";
-    this.acts.replaceChildren(...(canStop ? [button("Cancel", () => stop.abort(), "quiet")] : []));
+    this.acts.replaceChildren(...(canStop ? [button("Cancel", () => stop.abort())] : []));
     this.acts.querySelector("button")?.focus();
     try {
       const done = await act(stop.signal);

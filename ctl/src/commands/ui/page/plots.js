@@ -7,19 +7,23 @@ const PLOTS = [
     name: "Memory",
     of: (report) => report.ram_bytes,
     ceiling: (report) => report.limits.max_ram_bytes,
-    words: (value, top) => (top ? `${size(value)} of ${size(top)}` : size(value)),
+    words: size,
+    limit: (top) => `of ${size(top)}`,
   },
   {
     name: "Processor",
     of: (report) => report.cpu_percent,
     ceiling: () => 100,
-    words: (value) => `${value.toFixed(0)} % of this computer`,
+    words: (value) => `${value.toFixed(0)} %`,
+    limit: () => "of this computer",
+    whole: true,
   },
   {
     name: "Graphics memory",
     of: (report) => report.vram_bytes,
     ceiling: (report) => report.limits.max_vram_bytes,
-    words: (value) => size(value),
+    words: size,
+    limit: (top) => `of ${size(top)}`,
     onlyWhenUsed: true,
   },
 ].map((plot) => ({ ...plot, samples: [], ...plotNodes(plot.name) }));
@@ -36,9 +40,11 @@ function plotNodes(name) {
     return path;
   });
   const value = make("span", { className: "plot-value" });
-  const node = make("div", { className: "plot" });
-  node.append(make("span", { className: "plot-name", textContent: name }), value, svg);
-  return { node, value, area, line };
+  const limitText = make("span", { className: "plot-limit" });
+  const figures = make("span", {}, value, " ", limitText);
+  const title = make("span", { className: "plot-name", textContent: name });
+  const node = make("div", { className: "plot" }, title, figures, svg);
+  return { node, value, limitText, area, line };
 }
 
 function showPlots(report) {
@@ -48,7 +54,9 @@ function showPlots(report) {
     plot.samples.push(sample);
     if (plot.samples.length > SAMPLES) plot.samples.shift();
     plot.node.hidden = Boolean(plot.onlyWhenUsed) && plot.samples.every((it) => it === 0);
-    say(plot.value, report.pids.runtime ? plot.words(sample, top) : "none runs");
+    const runs = Boolean(report.pids.runtime);
+    say(plot.value, runs ? plot.words(sample) : "");
+    say(plot.limitText, runs ? (top ? plot.limit(top) : "") : "nothing runs");
     draw(plot, top);
   }
 }
@@ -57,7 +65,7 @@ function showPlots(report) {
 // still has a curve.
 function draw(plot, top) {
   const peak = Math.max(...plot.samples, 0);
-  const scale = peak > top / 2 && top > 0 ? top : Math.max(peak * 1.6, 1e-9);
+  const scale = plot.whole || (top > 0 && peak > top / 2) ? top : Math.max(peak * 1.6, 1);
   const shift = SAMPLES - plot.samples.length;
   const points = plot.samples.map((value, index) => {
     const y = 38 - (Math.min(value, scale) / scale) * 36;
