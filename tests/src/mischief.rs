@@ -4,6 +4,7 @@ use devstack::MODEL_ID;
 use devstack::catalog::{CatalogFlaws, SignedBy};
 use devstack::gateway::{AuthorizeFault, IssParameter, StateParameter, TokenFault};
 use devstack::model_host::Fault;
+use devstack::session_bus::Keyring;
 use devstack::stack::{Stack, StackOptions};
 
 /// What is wrong with a world. The default world is honest.
@@ -54,6 +55,8 @@ pub enum Mischief {
     },
     /// A session bus on which nobody serves secrets.
     NoSecretService,
+    /// Another Secret Service than GNOME Keyring.
+    OtherKeyring(Keyring),
     /// No account here, and a catalog that asks for none.
     NoAccount,
 }
@@ -111,6 +114,7 @@ pub(crate) fn act(mischief: Mischief, stack: &Stack) {
         | Mischief::ExpiredCatalog
         | Mischief::CatalogOnModelHost
         | Mischief::NoSecretService
+        | Mischief::OtherKeyring(_)
         | Mischief::NoAccount => {}
     }
 }

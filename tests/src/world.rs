@@ -25,7 +25,7 @@ const STATE_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct World {
     companion: Companion,
-    bus: SessionBus,
+    pub(crate) bus: SessionBus,
     stack: Stack,
     dir: TempDir,
 }
@@ -125,6 +125,7 @@ impl World {
         let bus_dir = sub("bus")?;
         let bus = match mischief {
             Mischief::NoSecretService => SessionBus::start_without_keyring(&bus_dir).await?,
+            Mischief::OtherKeyring(kind) => SessionBus::start_with(&bus_dir, kind).await?,
             _ => SessionBus::start(&bus_dir).await?,
         };
         let companion_options = CompanionOptions {
@@ -401,39 +402,6 @@ impl World {
         files.into_iter().map(|path| Ok((path.display().to_string(), fs::read(&path)?))).collect()
     }
 
-    /// How many items the keychain holds of this account.
-    ///
-    /// # Errors
-    /// When the Secret Service does not answer.
-    pub async fn keychain_items(&self, account: &str) -> Result<usize> {
-        self.bus.count(&attributes(account)).await
-    }
-
-    /// The secret of this account, as the keychain stores it.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn secret(&self, account: &str) -> Result<String> {
-        let secret = self.bus.secret(&attributes(account)).await?.context("no such item")?;
-        Ok(String::from_utf8(secret)?)
-    }
-
-    /// Locks the keychain, as a screen lock would.
-    ///
-    /// # Errors
-    /// When the Secret Service refuses.
-    pub async fn lock_keychain(&self) -> Result<()> {
-        self.bus.lock().await
-    }
-
-    /// Unlocks it again.
-    ///
-    /// # Errors
-    /// When the Secret Service refuses.
-    pub async fn unlock_keychain(&self) -> Result<()> {
-        self.bus.unlock().await
-    }
-
     /// Resolves once the gateway has seen what the condition asks for.
     ///
     /// # Errors
@@ -489,10 +457,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn attributes(account: &str) -> [(&str, &str); 2] {
-    [("service", "companion/default"), ("account", account)]
 }
 
 fn files_beneath(dir: &Path) -> Result<Vec<PathBuf>> {

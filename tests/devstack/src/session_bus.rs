@@ -1,6 +1,7 @@
-//! A private session bus with a real Secret Service: `dbus-daemon` and `gnome-keyring-daemon`
-//! in directories of their own, ended when dropped.
+//! A private session bus with a real Secret Service: `dbus-daemon`, and `gnome-keyring-daemon` or
+//! KeePassXC, in directories of their own, ended when dropped.
 
+mod keepassxc;
 mod secret_service;
 
 use std::fs::{self, DirBuilder};
@@ -18,13 +19,26 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 use crate::{ending, random};
-use secret_service::SecretService;
+use secret_service::{NAME, SecretService};
 
 /// Longest either daemon may take to be there.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Search path of the two daemons; nothing else of the caller's environment reaches them.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Who serves secrets on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keyring {
+    /// GNOME Keyring's daemon.
+    #[default]
+    Gnome,
+    /// KeePassXC, with one database.
+    KeePassXc {
+        /// Whether it has a person confirm each look at a secret. Here nobody does.
+        asks: bool,
+    },
+}
 
 /// A running private bus. Dropping it ends both daemons; its directory is its owner's to remove.
 #[derive(Debug)]
@@ -33,6 +47,7 @@ pub struct SessionBus {
     address: String,
     password: String,
     bus_daemon: Child,
+    kind: Keyring,
     keyring: Mutex<Option<Child>>,
     secrets: SecretService,
 }
@@ -44,7 +59,16 @@ impl SessionBus {
     /// # Errors
     /// When a program is missing or does not come up in time.
     pub async fn start(dir: &Path) -> Result<Self> {
-        let bus = Self::start_without_keyring(dir).await?;
+        Self::start_with(dir, Keyring::Gnome).await
+    }
+
+    /// [`SessionBus::start`] with the keyring of one's choice.
+    ///
+    /// # Errors
+    /// When a program is missing or does not come up in time.
+    pub async fn start_with(dir: &Path, kind: Keyring) -> Result<Self> {
+        let mut bus = Self::start_without_keyring(dir).await?;
+        bus.kind = kind;
         bus.start_keyring().await?;
         Ok(bus)
     }
@@ -85,6 +109,7 @@ impl SessionBus {
             address,
             password: random::token(),
             bus_daemon,
+            kind: Keyring::Gnome,
             keyring: Mutex::new(None),
         })
     }
@@ -104,25 +129,36 @@ impl SessionBus {
     /// Starts the keyring (again), unlocked, on the data it left. Returns when it answers.
     ///
     /// # Errors
-    /// When `gnome-keyring-daemon` is missing or does not come up in time.
+    /// When its program is missing or does not come up in time.
     pub async fn start_keyring(&self) -> Result<()> {
         let mut keyring = self.keyring.lock().await;
         ensure!(keyring.is_none(), "the keyring runs already");
-        let appearance = self.secrets.owner_changes().await?;
-        let mut daemon = self.spawn_keyring()?;
-        let mut stdin = daemon.stdin.take().context("no standard input")?;
-        stdin.write_all(self.password.as_bytes()).await?;
-        drop(stdin);
+        let name = match self.kind {
+            Keyring::Gnome => NAME,
+            Keyring::KeePassXc { .. } => keepassxc::WINDOW,
+        };
+        let appearances =
+            [self.secrets.owner_changes(NAME).await?, self.secrets.owner_changes(name).await?];
+        let mut daemon = self.spawn_keyring().await?;
+        let up = async {
+            for appearance in appearances {
+                appearance.owned().await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        };
         tokio::select! {
-            up = tokio::time::timeout(START_LIMIT, appearance.owned()) => {
+            up = tokio::time::timeout(START_LIMIT, up) => {
                 up.context("the Secret Service does not come up")??;
             }
             ended = daemon.wait() => {
-                bail!("gnome-keyring-daemon ended ({}): see its log in {}", ended?, self.dir.display());
+                bail!("{:?} ended ({}): see its log in {}", self.kind, ended?, self.dir.display());
             }
         }
         *keyring = Some(daemon);
-        self.secrets.ensure_default_collection(&self.password).await
+        match self.kind {
+            Keyring::Gnome => self.secrets.ensure_default_collection(&self.password).await,
+            Keyring::KeePassXc { .. } => self.unlock().await,
+        }
     }
 
     /// Kills the keyring as a crash would; returns when its name is free.
@@ -131,7 +167,7 @@ impl SessionBus {
     /// When the bus does not say so in time.
     pub async fn stop_keyring(&self) -> Result<()> {
         let Some(mut daemon) = self.keyring.lock().await.take() else { return Ok(()) };
-        let disappearance = self.secrets.owner_changes().await?;
+        let disappearance = self.secrets.owner_changes(NAME).await?;
         daemon.kill().await?;
         tokio::time::timeout(START_LIMIT, disappearance.free())
             .await
@@ -143,7 +179,10 @@ impl SessionBus {
     /// # Errors
     /// When the Secret Service refuses.
     pub async fn lock(&self) -> Result<()> {
-        self.secrets.lock().await
+        match self.kind {
+            Keyring::Gnome => self.secrets.lock().await,
+            Keyring::KeePassXc { .. } => keepassxc::lock(&self.secrets).await,
+        }
     }
 
     /// Unlocks the default collection without asking anybody.
@@ -151,7 +190,12 @@ impl SessionBus {
     /// # Errors
     /// When the Secret Service refuses.
     pub async fn unlock(&self) -> Result<()> {
-        self.secrets.unlock(&self.password).await
+        match self.kind {
+            Keyring::Gnome => self.secrets.unlock(&self.password).await,
+            Keyring::KeePassXc { .. } => {
+                keepassxc::unlock(&self.secrets, &self.dir, &self.password).await
+            }
+        }
     }
 
     /// Whether the default collection is locked.
@@ -207,7 +251,17 @@ impl SessionBus {
         self.secrets.items().await
     }
 
-    fn spawn_keyring(&self) -> Result<Child> {
+    async fn spawn_keyring(&self) -> Result<Child> {
+        if let Keyring::KeePassXc { asks } = self.kind {
+            return keepassxc::spawn(&self.dir, &self.address, &self.password, asks).await;
+        }
+        let mut daemon = self.gnome_keyring()?;
+        let mut stdin = daemon.stdin.take().context("no standard input")?;
+        stdin.write_all(self.password.as_bytes()).await?;
+        Ok(daemon)
+    }
+
+    fn gnome_keyring(&self) -> Result<Child> {
         Command::new("gnome-keyring-daemon")
             .args(["--foreground", "--unlock", "--components=secrets"])
             .arg("--control-directory")

@@ -23,8 +23,11 @@ pub(crate) const SESSION: [Need; 3] = [
 ];
 
 /// For the guides, which tests run, and for the hostile pages that they open.
-pub(crate) const TESTS: [Need; 2] =
-    [Need { program: "curl", package: "curl" }, Need { program: "chromium", package: "chromium" }];
+pub(crate) const TESTS: [Need; 3] = [
+    Need { program: "curl", package: "curl" },
+    Need { program: "chromium", package: "chromium" },
+    Need { program: "keepassxc", package: "keepassxc" },
+];
 
 /// For building `llama-server`.
 pub(crate) const BUILD: [Need; 2] = [

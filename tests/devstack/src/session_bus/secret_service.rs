@@ -10,7 +10,7 @@ use zbus::names::{BusName, OwnedUniqueName};
 use zbus::zvariant::{DynamicType, ObjectPath, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, Message};
 
-const NAME: &str = "org.freedesktop.secrets";
+pub(super) const NAME: &str = "org.freedesktop.secrets";
 const SERVICE_PATH: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
@@ -30,8 +30,9 @@ pub(super) struct SecretService {
     connection: Connection,
 }
 
-/// A subscription to who owns the service's name, made before the change that it waits for.
+/// A subscription to who owns a name, made before the change that it waits for.
 pub(super) struct OwnerChanges {
+    name: &'static str,
     proxy: DBusProxy<'static>,
     changes: NameOwnerChangedStream,
 }
@@ -44,10 +45,10 @@ impl SecretService {
         Ok(Self { connection })
     }
 
-    pub(super) async fn owner_changes(&self) -> Result<OwnerChanges> {
+    pub(super) async fn owner_changes(&self, name: &'static str) -> Result<OwnerChanges> {
         let proxy = DBusProxy::new(&self.connection).await?;
-        let changes = proxy.receive_name_owner_changed_with_args(&[(0, NAME)]).await?;
-        Ok(OwnerChanges { proxy, changes })
+        let changes = proxy.receive_name_owner_changed_with_args(&[(0, name)]).await?;
+        Ok(OwnerChanges { name, proxy, changes })
     }
 
     /// Makes the default collection where a fresh keyring has none, and unlocks it.
@@ -62,6 +63,10 @@ impl SecretService {
             self.invoke(SERVICE_PATH, SERVICE, "SetAlias", &("default", made)).await?;
         }
         if self.is_locked().await? { self.unlock(password).await } else { Ok(()) }
+    }
+
+    pub(super) async fn has_default_collection(&self) -> Result<bool> {
+        Ok(self.default_collection().await?.is_some())
     }
 
     pub(super) async fn is_locked(&self) -> Result<bool> {
@@ -160,8 +165,23 @@ impl SecretService {
     where
         B: serde::Serialize + DynamicType,
     {
+        self.invoke_at(NAME, path, interface, method, body).await
+    }
+
+    /// Calls a method of whoever owns a name.
+    pub(super) async fn invoke_at<B>(
+        &self,
+        name: &str,
+        path: &str,
+        interface: &str,
+        method: &str,
+        body: &B,
+    ) -> Result<Message>
+    where
+        B: serde::Serialize + DynamicType,
+    {
         let path = ObjectPath::try_from(path)?;
-        let call = self.connection.call_method(Some(NAME), path, Some(interface), method, body);
+        let call = self.connection.call_method(Some(name), path, Some(interface), method, body);
         let reply = tokio::time::timeout(CALL_LIMIT, call);
         Ok(reply.await.with_context(|| format!("{method}: no answer"))??)
     }
@@ -179,7 +199,7 @@ impl OwnerChanges {
     }
 
     async fn until(mut self, owned: bool) -> Result<()> {
-        if self.proxy.name_has_owner(BusName::try_from(NAME)?).await? == owned {
+        if self.proxy.name_has_owner(BusName::try_from(self.name)?).await? == owned {
             return Ok(());
         }
         loop {
