@@ -45,6 +45,12 @@ impl Policy {
         Self
     }
 
+    /// See the Linux version.
+    #[must_use]
+    pub fn with_gpu(self) -> Self {
+        self
+    }
+
     /// Nothing: no rule is enforced here.
     pub fn lines(&self) -> Vec<Line> {
         Vec::new()

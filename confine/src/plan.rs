@@ -26,4 +26,6 @@ pub struct JailPlan {
     pub scratch_dir: PathBuf,
     /// RLIMIT_DATA; None: unlimited.
     pub max_data_bytes: Option<u64>,
+    /// Whether the devices of graphics cards are in its sandbox.
+    pub gpu: bool,
 }

@@ -85,6 +85,7 @@ impl Child {
             arguments: plan.arguments().to_vec(),
             scratch_dir: scratch.to_owned(),
             max_data_bytes: Some(plan.max_data_bytes()),
+            gpu: plan.gpu(),
         };
         let text = serde_json::to_vec(&jail_plan).map_err(|_| Reason::SpawnFailed)?;
         spawn(jail, text, files, output).map_err(|_| Reason::SpawnFailed)

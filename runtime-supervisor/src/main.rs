@@ -86,6 +86,7 @@ fn run() -> Result<(), Fatal> {
     let store = Arc::new(Store::open(&charter.store_dir).map_err(Fatal::Store)?);
     let SupervisorCharter { store_dir, scratch_dir, jail, probe, .. } = &charter;
     let policy = Policy::supervisor(store_dir, scratch_dir, jail, probe);
+    let policy = if charter.runtime.gpu { policy.with_gpu() } else { policy };
     #[cfg(feature = "captured")]
     let planted = captured::plant(captured::Aims::beside_this_program());
     let confinement = confine::enter(&policy)?;

@@ -39,6 +39,7 @@ struct Probe {
     probe: PathBuf,
     scratch: PathBuf,
     no_program: PathBuf,
+    gpu: bool,
 }
 
 impl Trials {
@@ -53,6 +54,7 @@ impl Trials {
             probe: charter.probe.clone(),
             scratch: charter.scratch_dir.join("probe"),
             no_program: charter.no_program.clone(),
+            gpu: charter.runtime.gpu,
         };
         Self { own, model_host, in_its_place }
     }
@@ -132,6 +134,7 @@ impl Probe {
             arguments: vec![serde_json::to_string(&aims)?],
             scratch_dir: self.scratch.clone(),
             max_data_bytes: None,
+            gpu: self.gpu,
         };
         Ok(serde_json::to_vec(&plan)?)
     }

@@ -179,6 +179,8 @@ pub struct Runtime {
     pub max_vram_bytes: u64,
     /// Percent of the whole machine, 1 to 100.
     pub max_cpu_percent: f64,
+    /// Whether the runtime may compute on graphics cards; else no device is in its sandbox.
+    pub gpu: bool,
     /// Seconds between end-to-end health probes.
     pub health_interval_s: u64,
     /// Seconds after which the last success no longer counts.
@@ -197,6 +199,7 @@ impl Default for Runtime {
             max_ram_bytes: 0,
             max_vram_bytes: 0,
             max_cpu_percent: 100.0,
+            gpu: false,
             health_interval_s: 5,
             health_recency_s: 15,
             drain_timeout_s: 30,

@@ -60,16 +60,19 @@ impl World {
     /// # Errors
     /// When a step fails.
     pub async fn ready() -> Result<Self> {
-        Self::ready_with_config(&[]).await
+        Self::ready_with_config::<i64>(&[]).await
     }
 
     /// [`World::ready`] with keys of the configuration set: section, key, value.
     ///
     /// # Errors
     /// When a step fails.
-    pub async fn ready_with_config(config: &[(&str, &str, i64)]) -> Result<Self> {
-        let assets = Assets::find()?;
-        Self::build(assets, Mischief::None, config).await?.provision().await?.begin().await
+    pub async fn ready_with_config<V>(config: &[(&str, &str, V)]) -> Result<Self>
+    where
+        V: Into<toml::Value> + Clone,
+    {
+        let (assets, config) = (Assets::find()?, values(config));
+        Self::build(assets, Mischief::None, &config).await?.provision().await?.begin().await
     }
 
     /// [`World::ready_with_config`] with a runtime that does not think, and keeps count of what
@@ -80,7 +83,7 @@ impl World {
     pub async fn ready_with_a_recording_runtime(config: &[(&str, &str, i64)]) -> Result<Self> {
         let llama_server = devstack::programs::find("standin-runtime")?;
         let assets = Assets { llama_server, ..Assets::find()? };
-        Self::build(assets, Mischief::None, config).await?.provision().await?.begin().await
+        Self::build(assets, Mischief::None, &values(config)).await?.provision().await?.begin().await
     }
 
     async fn begin(self) -> Result<Self> {
@@ -91,7 +94,7 @@ impl World {
     async fn build(
         assets: Assets,
         mischief: Mischief,
-        config: &[(&str, &str, i64)],
+        config: &[(&str, &str, toml::Value)],
     ) -> Result<Self> {
         Self::build_with(assets, mischief, config, async |_, _| Ok(None)).await
     }
@@ -101,7 +104,7 @@ impl World {
     pub(crate) async fn build_with(
         assets: Assets,
         mischief: Mischief,
-        config: &[(&str, &str, i64)],
+        config: &[(&str, &str, toml::Value)],
         settle: impl AsyncFnOnce(&Stack, &Path) -> Result<Option<PathBuf>>,
     ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("cw").tempdir()?;
@@ -116,7 +119,7 @@ impl World {
         // mostly wait for each other.
         options = options.set("runtime", "threads", 1);
         for (section, key, value) in config {
-            options = options.set(section, key, *value);
+            options = options.set(section, key, value.clone());
         }
         plan(mischief, &mut options);
         let stack = Stack::start(options).await?;
@@ -457,6 +460,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn values<'a, V: Into<toml::Value> + Clone>(
+    config: &[(&'a str, &'a str, V)],
+) -> Vec<(&'a str, &'a str, toml::Value)> {
+    config.iter().map(|(section, key, value)| (*section, *key, value.clone().into())).collect()
 }
 
 fn files_beneath(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -67,3 +67,14 @@ fn outcome<'a>(matrix: &'a Value, process: &str, attempt: &str) -> Result<&'a st
     let trial = trial.with_context(|| format!("{process} did not try to {attempt}"))?;
     trial["happened"].as_str().context("what happened")
 }
+
+/// On a machine without a graphics card: a sandbox that may open one opens nothing else, and the
+/// runtime computes without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_with_room_for_a_graphics_card_tells_the_same() -> Result<()> {
+    let world = World::ready_with_config(&[("runtime", "gpu", true)]).await?;
+    assert_eq!(world.status().await?["available"], true);
+    let ran = world.ctl(&["capabilities"]).await?;
+    assert!(ran.status.success(), "{ran:?}");
+    Ok(())
+}

@@ -56,6 +56,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     ("read the graphics driver's parameters", |_| read(Path::new("/proc/driver/nvidia/params"))),
     ("read beneath /usr/local/nvidia", |_| read_library(4)),
     ("command the graphics driver", |_| command(Path::new("/dev/nvidiactl"))),
+    ("command the memory of graphics cards", |_| command(Path::new("/dev/nvidia-uvm"))),
     ("command a graphics card", |_| command_cards()),
     ("read the memory's facts", |_| read(Path::new("/proc/meminfo"))),
     ("list the processor's cores", |_| fs::read_dir("/sys/devices/system/cpu").map(|_| ())),

@@ -94,10 +94,11 @@ fn policy(role: &str, world: &World) -> Result<Option<Policy>, Box<dyn Error>> {
         }
         "frontdoor" => Some(Policy::frontdoor()),
         "parser" => Some(Policy::parser()),
-        "runtime" => {
+        "runtime" | "runtime-with-gpu" => {
             let binary = open(world, "store/noexec", OFlags::PATH)?;
             let model = open(world, "store/model", OFlags::RDONLY)?;
-            Some(Policy::runtime(&scratch, binary.as_fd(), model.as_fd(), Some(1 << 32)))
+            let policy = Policy::runtime(&scratch, binary.as_fd(), model.as_fd(), Some(1 << 32));
+            Some(if role == "runtime" { policy } else { policy.with_gpu() })
         }
         _ => return Err("no such role".into()),
     })

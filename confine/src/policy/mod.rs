@@ -69,6 +69,14 @@ impl Policy {
         runtime::policy(scratch_dir, binary, model, max_data_bytes)
     }
 
+    /// The same for a runtime that computes on graphics cards, and for the supervisor above it:
+    /// the driver's devices and files beside what was allowed, and nothing else.
+    #[must_use]
+    pub fn with_gpu(mut self) -> Self {
+        self.files.extend(places::gpu_figures().chain(places::gpu_computing()));
+        self
+    }
+
     /// The policy in words, line by line.
     pub fn lines(&self) -> Vec<Line> {
         let files = self.files.iter().map(FileRule::line);
@@ -111,6 +119,25 @@ mod tests {
         ] {
             assert!(policy.lines().iter().all(|line| line.reason.len() > 10), "{policy:?}");
         }
+    }
+
+    #[test]
+    fn a_graphics_card_adds_the_drivers_own_places_and_takes_no_line_away() {
+        let (place, stdin) = (Path::new("/nonexistent"), std::io::stdin());
+        let without = Policy::runtime(place, stdin.as_fd(), stdin.as_fd(), Some(1));
+        let with = without.clone().with_gpu();
+        let without: Vec<String> = without.lines().into_iter().map(|line| line.what).collect();
+        let with: Vec<String> = with.lines().into_iter().map(|line| line.what).collect();
+        let of = |what: &str| {
+            // Duplicated descriptors have numbers of their own.
+            what.starts_with("allow descriptor")
+        };
+        assert!(without.iter().all(|line| of(line) || with.contains(line)));
+        for added in with.iter().filter(|line| !of(line) && !without.contains(line)) {
+            let own = ["/dev/nvidia", "/proc/driver/nvidia/", "/proc/devices", "/usr/local/nvidia"];
+            assert!(own.iter().any(|own| added.starts_with(&format!("allow {own}"))), "{added}");
+        }
+        assert!(with.iter().any(|line| line.starts_with("allow /dev/nvidia-uvm ")));
     }
 
     #[test]

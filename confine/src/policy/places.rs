@@ -26,14 +26,17 @@ const PLACES: &[(&str, &[Right], &str)] = &[
     ("/dev/null", &[ReadFile, WriteFile], "standard input of what is started"),
 ];
 
-/// What NVML opens to tell how much memory of each card is in use (measured with driver 580). The
-/// supervisor's alone: a runtime has no device.
+/// What NVML opens to tell how much memory of each card is in use (measured with driver 580): the
+/// supervisor's, and a runtime's that computes on a card.
 const GPU_FIGURES: &[(&str, &[Right], &str)] = &[
     ("/usr/local/nvidia", READ, "the driver's libraries, where a container is given them"),
     ("/proc/driver/nvidia/params", READ, "which device files the driver has"),
     ("/proc/devices", READ, "which device numbers the driver has"),
     ("/dev/nvidiactl", DEVICE, "the driver itself, asked by ioctl"),
 ];
+/// What CUDA opens beside that (not yet exercised in the sandbox on a machine with a card).
+const GPU_COMPUTING: &[(&str, &[Right], &str)] =
+    &[("/dev/nvidia-uvm", DEVICE, "memory that the card and the processor share")];
 const DEVICE: &[Right] = &[ReadFile, WriteFile, IoctlDev];
 /// Cards of one machine that are looked for.
 const MOST_CARDS: usize = 16;
@@ -43,6 +46,11 @@ pub(super) fn programs_and_machine() -> impl Iterator<Item = FileRule> {
 }
 
 /// Absent, all of them, on a machine without such a card.
+pub(super) fn gpu_computing() -> impl Iterator<Item = FileRule> {
+    GPU_COMPUTING.iter().map(|(path, rights, reason)| FileRule::if_there(path, rights, reason))
+}
+
+/// Absent but for the list of devices on a machine without such a card.
 pub(super) fn gpu_figures() -> impl Iterator<Item = FileRule> {
     let driver =
         GPU_FIGURES.iter().map(|(path, rights, reason)| FileRule::if_there(path, rights, reason));

@@ -147,6 +147,7 @@ const MAY_BE_ABSENT: &[&str] = &[
     "read the graphics driver's parameters",
     "read beneath /usr/local/nvidia",
     "command the graphics driver",
+    "command the memory of graphics cards",
     "command a graphics card",
     "read beneath /lib",
     "read beneath /lib64",
@@ -192,6 +193,7 @@ const BY_ROLE: &[(&str, [&str; 5])] = &[
     ("read the graphics driver's parameters", [ANY, EACCES, SAME, EACCES, EACCES]),
     ("read beneath /usr/local/nvidia", [ANY, EACCES, SAME, EACCES, EACCES]),
     ("command the graphics driver", [ANY, EACCES, SAME, EACCES, EACCES]),
+    ("command the memory of graphics cards", [ANY, EACCES, EACCES, EACCES, EACCES]),
     ("command a graphics card", [ANY, EACCES, SAME, EACCES, EACCES]),
     ("read the memory's facts", [OK, EACCES, OK, EACCES, OK]),
     ("list the processor's cores", [OK, EACCES, OK, EACCES, OK]),
@@ -260,6 +262,30 @@ fn every_role_can_do_what_its_row_says_and_nothing_else() {
                 assert_eq_unless_old(name, got, meant, &format!("{role} as {who:?}"));
             }
         }
+    }
+}
+
+/// On a machine without a card only the list of devices is there to be gained.
+#[test]
+fn a_runtime_that_computes_on_a_card_gains_the_drivers_places_and_nothing_else() {
+    let gained = [
+        "read which devices the machine has",
+        "read the graphics driver's parameters",
+        "read beneath /usr/local/nvidia",
+        "command the graphics driver",
+        "command the memory of graphics cards",
+        "command a graphics card",
+    ];
+    for who in everybody() {
+        let unconfined = Stage::new(who).attempts("nothing");
+        let without = Stage::new(who).attempts("runtime");
+        let with = Stage::new(who).attempts("runtime-with-gpu");
+        for (name, outcome) in &with {
+            let gained = gained.contains(&name.as_str());
+            let expected = if gained { &unconfined[name] } else { &without[name] };
+            assert_eq!(outcome, expected, "{name} as {who:?}");
+        }
+        assert_ne!(with[gained[0]], without[gained[0]]);
     }
 }
 

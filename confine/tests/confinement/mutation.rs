@@ -34,6 +34,11 @@ fn no_line_of_the_runtimes_policy_is_idle() {
 }
 
 #[test]
+fn no_line_of_the_policy_of_a_runtime_that_computes_on_a_card_is_idle() {
+    assert_no_line_is_idle("runtime-with-gpu");
+}
+
+#[test]
 fn no_line_of_a_parsers_policy_is_idle() {
     assert_no_line_is_idle("parser");
 }

@@ -8,6 +8,8 @@ use crate::{ConfirmedFile, Event, Limits, Reason, Spec};
 
 /// Descriptor on which the runtime finds its model.
 const MODEL_DESCRIPTOR: i32 = 5;
+/// More than any model has.
+const ALL_LAYERS: &str = "999";
 
 /// The values a launch is made of, beside the two files.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct LaunchSettings<'a> {
     pub threads: u32,
     /// What the runtime may use.
     pub limits: Limits,
+    /// Whether it computes on graphics cards, all layers of the model.
+    pub gpu: bool,
 }
 
 /// A launch that may happen: both files confirmed, every value checked.
@@ -31,6 +35,7 @@ pub struct LaunchSettings<'a> {
 pub struct LaunchPlan {
     arguments: Vec<String>,
     max_data_bytes: u64,
+    gpu: bool,
     model: Spec,
     runtime: Spec,
 }
@@ -58,6 +63,7 @@ impl LaunchPlan {
         Ok(Self {
             arguments: arguments(settings, socket),
             max_data_bytes: settings.limits.max_ram_bytes(),
+            gpu: settings.gpu,
             model: model.spec(),
             runtime: runtime.spec(),
         })
@@ -73,6 +79,12 @@ impl LaunchPlan {
     #[must_use]
     pub fn max_data_bytes(&self) -> u64 {
         self.max_data_bytes
+    }
+
+    /// Whether the devices of graphics cards belong into its sandbox.
+    #[must_use]
+    pub fn gpu(&self) -> bool {
+        self.gpu
     }
 
     /// What the model is.
@@ -147,8 +159,10 @@ fn arguments(settings: &LaunchSettings<'_>, socket: &str) -> Vec<String> {
         "--no-mmproj",
         "--no-cors-credentials",
     ];
+    let layers = settings.gpu.then_some(("--n-gpu-layers", ALL_LAYERS.to_owned()));
     valued
         .into_iter()
+        .chain(layers)
         .flat_map(|(name, value)| [name.to_owned(), value])
         .chain(plain.into_iter().map(str::to_owned))
         .collect()
@@ -173,6 +187,7 @@ pub(crate) mod tests {
             parallel: 2,
             threads: 3,
             limits: Limits::new(8 << 30, 0, 100.0).unwrap(),
+            gpu: false,
         }
     }
 
@@ -255,6 +270,16 @@ pub(crate) mod tests {
             let refused = plan(&LaunchSettings { socket: Path::new(socket), ..settings() });
             assert_eq!(refused.unwrap_err(), Reason::SpawnFailed, "{socket}");
         }
+    }
+
+    #[test]
+    fn a_graphics_card_is_used_only_where_that_is_set() {
+        let without = plan(&settings()).unwrap();
+        assert!(!without.gpu() && !without.arguments().iter().any(|word| word.contains("gpu")));
+        let with = plan(&LaunchSettings { gpu: true, ..settings() }).unwrap();
+        assert!(with.gpu());
+        let at = with.arguments().iter().position(|word| word == "--n-gpu-layers").unwrap();
+        assert_eq!(with.arguments()[at + 1], ALL_LAYERS);
     }
 
     #[test]

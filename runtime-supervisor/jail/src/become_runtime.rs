@@ -37,7 +37,8 @@ fn try_to_become_runtime() -> Result<Infallible, Refusal> {
     let private = made_anew(&plan.scratch_dir)?;
     let arguments = arguments(&plan)?;
     let environment = environment(&private)?;
-    confine::enter(&Policy::runtime(&plan.scratch_dir, binary, model, plan.max_data_bytes))?;
+    let policy = Policy::runtime(&plan.scratch_dir, binary, model, plan.max_data_bytes);
+    confine::enter(&if plan.gpu { policy.with_gpu() } else { policy })?;
     Err(kernel::execute(&arguments, &environment))
 }
 

@@ -274,6 +274,7 @@ async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles
             parallel: house.settings.parallel,
             threads,
             limits: house.limits,
+            gpu: house.settings.gpu,
         };
         let plan = LaunchPlan::new(model.confirmed, binary.confirmed, &settings)?;
         let files = LaunchFiles { binary: binary.descriptor, model: model.descriptor };

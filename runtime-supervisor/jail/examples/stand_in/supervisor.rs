@@ -53,6 +53,7 @@ fn spawn(directory: &Path, arguments: Vec<String>) -> Result<Child, Box<dyn Erro
         arguments,
         scratch_dir: directory.join("scratch"),
         max_data_bytes: Some(1 << 30),
+        gpu: false,
     };
     let written = store.join("plan");
     fs::write(&written, serde_json::to_vec(&plan)?)?;

@@ -71,6 +71,7 @@ impl Stage {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             scratch_dir: self.path("scratch"),
             max_data_bytes: None,
+            gpu: false,
         }
     }
 
