@@ -1,6 +1,7 @@
 //! `companionctl ui` from outside, before any browser: who is served, what is refused, and what
 //! the page is told.
 
+mod pty;
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod stand_in;
 
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use authority_api::v1::{CatalogEntry, Kind, Progress, Ready, Verified, work_event};
+use pty::Pty;
 use serde_json::{Value, json};
 use stand_in::{Scene, Served, StandIn, TOKEN};
 
@@ -142,6 +144,26 @@ fn the_page_is_served_whole_and_opens_with_its_code_once() {
     assert_eq!(status["available"], true);
     assert_eq!(status["model"], "stand-in-model");
     assert_eq!(status["account_configured"], true);
+}
+
+#[test]
+fn on_a_terminal_enter_makes_another_address_and_ctrl_c_ends_it() {
+    let companion = StandIn::up(Scene::default());
+    let dir = companion.dir().to_str().expect("path");
+    let arguments = ["--runtime-dir", dir, "ui", "--no-browser"];
+    let mut pty = Pty::start(env!("CARGO_BIN_EXE_companionctl"), &arguments, &[("HOME", dir)]);
+    pty.sees("Enter makes another");
+    pty.types("\r");
+    pty.sees("The companion's page");
+    pty.sees("/#");
+    pty.types("\u{3}");
+    let (status, shown) = pty.ends();
+    assert!(status.success(), "{shown}");
+    let mut addresses: Vec<_> =
+        shown.split_whitespace().filter(|word| word.starts_with("http://127.0.0.1:")).collect();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 2, "{shown}");
+    assert!(shown.contains("The page is closed."), "{shown}");
 }
 
 #[test]

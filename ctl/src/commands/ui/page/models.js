@@ -138,7 +138,11 @@ function pullFile(row) {
 
 function startModel(row) {
   return row.run("Looking at what is needed", async (signal) => {
-    await follow("start", { id: row.id }, signal, (event) => row.work.hear(event));
+    await follow("start", { id: row.id }, signal, (event) => {
+      // What is being loaded or stopped is no download that could be left for later.
+      if (event.event !== "progress" && event.event !== "verified") row.acts.replaceChildren();
+      row.work.hear(event);
+    });
     return "";
   });
 }

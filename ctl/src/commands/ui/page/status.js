@@ -38,13 +38,12 @@ function failureItem(report) {
 }
 
 function showFacts(report) {
-  const health = report.health_age_ms === null ? "no answer yet" : ago(report.health_age_ms);
   const facts = [
     ["Model", report.model ?? "none"],
     ["Endpoint", report.endpoint ? `${report.endpoint}/v1` : "unknown"],
     ["Lane", report.lane],
     ["Requests", `${report.in_flight} running, ${report.queued} waiting`],
-    ["Runtime", health],
+    ["Runtime", healthOf(report)],
   ];
   const list = byId("facts");
   if (list.children.length === 0) {
@@ -54,8 +53,10 @@ function showFacts(report) {
   facts.forEach(([, value], index) => say(values[index], value));
 }
 
-function ago(milliseconds) {
-  return `answered ${(milliseconds / 1000).toFixed(1)} s ago`;
+function healthOf(report) {
+  if (report.lifecycle !== "ready") return report.lifecycle ?? "unknown";
+  if (report.health_age_ms === null) return "no answer yet";
+  return `answered ${(report.health_age_ms / 1000).toFixed(1)} s ago`;
 }
 
 // The companion is there no more, or one of its processes: what is not known is not shown as known.

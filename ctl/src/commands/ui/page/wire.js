@@ -3,7 +3,8 @@ let key = null;
 
 class Refused extends Error {
   constructor(reason, message) {
-    super(message);
+    // Commands stand between backticks; here nothing else sets them apart.
+    super(message.replace(/`([^`]+)`/g, "“$1”"));
     this.reason = reason;
   }
 }
