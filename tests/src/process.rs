@@ -13,6 +13,17 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// Longest any process may take to end before the test fails.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
+/// For the half of a test that acts as another user or reads other processes' memory: as anybody
+/// else it would prove nothing, and so it fails.
+///
+/// # Errors
+/// When this process is not root's.
+pub fn need_root() -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    anyhow::ensure!(root, "this test acts as another user, or reads memory: run it as root");
+    Ok(())
+}
+
 /// Whether a process of this number exists and is no zombie.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {

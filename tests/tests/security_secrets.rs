@@ -32,19 +32,18 @@ async fn no_secret_shows_anywhere_from_sign_in_to_sign_out() -> Result<()> {
             assert_absent(&std::fs::read(format!("/proc/{pid}/{file}"))?, &never, role);
         }
     }
-    if rustix::process::geteuid().is_root() {
-        for role in ["launcher", "supervisor", "frontdoor", "runtime"] {
-            let memory = promises::memory_of(world.pid_of(role).await?)?;
-            assert_absent(&memory, &oauth, role);
-        }
-        for role in ["launcher", "supervisor", "runtime"] {
-            let memory = promises::memory_of(world.pid_of(role).await?)?;
-            assert_absent(&memory, std::slice::from_ref(&token), role);
-        }
-        // The search can find: this test itself holds the token.
-        let own = promises::memory_of(std::process::id())?;
-        assert!(memchr::memmem::find(&own, token.as_bytes()).is_some());
+    promises::need_root()?;
+    for role in ["launcher", "supervisor", "frontdoor", "runtime"] {
+        let memory = promises::memory_of(world.pid_of(role).await?)?;
+        assert_absent(&memory, &oauth, role);
     }
+    for role in ["launcher", "supervisor", "runtime"] {
+        let memory = promises::memory_of(world.pid_of(role).await?)?;
+        assert_absent(&memory, std::slice::from_ref(&token), role);
+    }
+    // The search can find: this test itself holds the token.
+    let own = promises::memory_of(std::process::id())?;
+    assert!(memchr::memmem::find(&own, token.as_bytes()).is_some());
     world.ctl(&["sign-out"]).await?.expect_success();
     world.ctl(&["stop"]).await?.expect_success();
 
