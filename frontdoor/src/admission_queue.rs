@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frontdoor_core::Reason;
 use frontdoor_core::admission::{Admission, Arrival, Bounds, Counts, Slot, TicketId};
+use frontdoor_core::client::ClientId;
+use frontdoor_core::guard::Refusal;
+use frontdoor_core::limits::{LONGEST_RETRY_AFTER_S, QUEUE_RETRY_AFTER_S};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep_until;
 
@@ -20,6 +23,7 @@ pub(crate) struct AdmissionQueue {
 
 struct State {
     core: Admission,
+    /// By whom the waiting are called. One that is dropped unused tells of a lost place.
     waiting: HashMap<TicketId, oneshot::Sender<HeldSlot>>,
 }
 
@@ -30,22 +34,33 @@ impl AdmissionQueue {
         Arc::new(Self { clock, state: Mutex::new(state), counts })
     }
 
-    /// Waits for a slot in order. `give_up` ends the wait with its own reason; dropping the
+    /// Waits for a slot in turn. `give_up` ends the wait with its own reason; dropping the
     /// future frees the place.
     pub(crate) async fn admit(
         self: &Arc<Self>,
+        client: ClientId,
         give_up: impl Future<Output = Reason>,
-    ) -> Result<HeldSlot, Reason> {
-        let (mut place, deadline_ms) = match self.arrive()? {
+    ) -> Result<HeldSlot, Refusal> {
+        let (mut place, deadline_ms) = match self.arrive(client)? {
             Entered::Runs(slot) => return Ok(slot),
             Entered::Waits(place, deadline_ms) => (place, deadline_ms),
         };
-        tokio::select! {
+        let waited = tokio::select! {
             biased;
-            slot = &mut place.called => slot.map_err(|_| Reason::MalformedAdmissionState),
+            slot = &mut place.called => slot.map_err(|_| Reason::QueueFull),
             reason = give_up => Err(reason),
             () = sleep_until(self.clock.instant(deadline_ms)) => Err(Reason::QueueTimeout),
+        };
+        match waited {
+            Ok(slot) => Ok(slot.which_waited_at(place.position)),
+            Err(reason) => Err(self.lock().refusal(reason)),
         }
+    }
+
+    /// About how long one waits who comes now, in milliseconds; `None` while nothing is known.
+    pub(crate) fn next_wait_ms(&self) -> Option<u64> {
+        let state = self.lock();
+        state.core.wait_ms(state.core.next_position())
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -57,14 +72,20 @@ impl AdmissionQueue {
         self.counts.subscribe()
     }
 
-    fn arrive(self: &Arc<Self>) -> Result<Entered, Reason> {
+    fn arrive(self: &Arc<Self>, client: ClientId) -> Result<Entered, Refusal> {
         let mut state = self.lock();
-        let entered = match state.core.arrive(self.clock.now_ms())? {
+        let arrival = state.core.arrive(client, self.clock.now_ms());
+        let entered = match arrival.map_err(|reason| state.refusal(reason))? {
             Arrival::Admitted(slot) => Entered::Runs(self.hold(slot)),
-            Arrival::Queued { ticket, deadline_ms } => {
+            Arrival::Queued { ticket, deadline_ms, displaced } => {
+                if let Some(displaced) = displaced {
+                    state.waiting.remove(&displaced);
+                }
+                let position = state.core.position(ticket).unwrap_or_default();
                 let (caller, called) = oneshot::channel();
                 state.waiting.insert(ticket, caller);
-                Entered::Waits(Place { queue: Arc::clone(self), ticket, called }, deadline_ms)
+                let queue = Arc::clone(self);
+                Entered::Waits(Place { queue, ticket, position, called }, deadline_ms)
             }
         };
         self.publish(&state);
@@ -107,7 +128,7 @@ impl AdmissionQueue {
     }
 
     fn hold(self: &Arc<Self>, slot: Slot) -> HeldSlot {
-        HeldSlot { slot: Some(slot), queue: Arc::clone(self) }
+        HeldSlot { slot: Some(slot), position: 0, queue: Arc::clone(self) }
     }
 
     fn publish(&self, state: &State) {
@@ -120,6 +141,24 @@ impl AdmissionQueue {
     }
 }
 
+impl State {
+    /// With what the queue says of itself to those that it refuses.
+    fn refusal(&self, reason: Reason) -> Refusal {
+        if !matches!(reason, Reason::QueueFull | Reason::QueueTimeout) {
+            return reason.into();
+        }
+        let position = self.core.next_position();
+        let wait_s = self.core.wait_ms(position).unwrap_or_default().div_ceil(1000);
+        let wait_s = u32::try_from(wait_s).unwrap_or(u32::MAX);
+        let retry_after_s = wait_s.clamp(QUEUE_RETRY_AFTER_S, LONGEST_RETRY_AFTER_S);
+        Refusal {
+            retry_after_s: Some(retry_after_s),
+            queue_position: Some(position),
+            ..reason.into()
+        }
+    }
+}
+
 enum Entered {
     Runs(HeldSlot),
     Waits(Place, u64),
@@ -129,6 +168,8 @@ enum Entered {
 struct Place {
     queue: Arc<AdmissionQueue>,
     ticket: TicketId,
+    /// Its turn when it came.
+    position: u32,
     called: oneshot::Receiver<HeldSlot>,
 }
 
@@ -141,6 +182,7 @@ impl Drop for Place {
 /// A slot at the runtime; dropping it gives it back, once.
 pub(crate) struct HeldSlot {
     slot: Option<Slot>,
+    position: u32,
     queue: Arc<AdmissionQueue>,
 }
 
@@ -148,6 +190,16 @@ impl HeldSlot {
     /// The core's own value, for the gate; `None` never outside of the drop.
     pub(crate) fn slot(&self) -> Option<&Slot> {
         self.slot.as_ref()
+    }
+
+    /// The turn that it waited for; 0 when it did not wait.
+    pub(crate) fn position(&self) -> u32 {
+        self.position
+    }
+
+    fn which_waited_at(mut self, position: u32) -> Self {
+        self.position = position;
+        self
     }
 }
 
@@ -164,6 +216,8 @@ mod tests {
     use super::*;
     use std::future::pending;
 
+    const ME: ClientId = ClientId::UNNAMED;
+
     fn queue(max_in_flight: u32, queue_bound: u32, queue_timeout_ms: u64) -> Arc<AdmissionQueue> {
         let bounds = Bounds { max_in_flight, queue_bound, queue_timeout_ms };
         AdmissionQueue::new(bounds, Clock::start())
@@ -177,14 +231,14 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_slot_calls_the_next_in_order() {
         let queue = queue(1, 4, 60_000);
-        let held = queue.admit(pending()).await.expect("free");
+        let held = queue.admit(ME, pending()).await.expect("free");
         let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
         for name in 1..=3 {
             let (queue, done) = (Arc::clone(&queue), done.clone());
             let waits = Counts { in_flight: 1, queued: name };
             let ours = Arc::clone(&queue);
             tokio::spawn(async move {
-                let slot = queue.admit(pending()).await.expect("its turn comes");
+                let slot = queue.admit(ME, pending()).await.expect("its turn comes");
                 done.send(name).expect("the test listens");
                 drop(slot);
             });
@@ -202,26 +256,29 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_while_queued_frees_its_place() {
         let queue = queue(1, 1, 60_000);
-        let held = queue.admit(pending()).await.expect("free");
+        let held = queue.admit(ME, pending()).await.expect("free");
         let waiting = tokio::spawn({
             let queue = Arc::clone(&queue);
-            async move { queue.admit(pending()).await.map(drop) }
+            async move { queue.admit(ME, pending()).await.map(drop) }
         });
         until(&queue, Counts { in_flight: 1, queued: 1 }).await;
-        assert_eq!(queue.admit(pending()).await.err(), Some(Reason::QueueFull));
+        assert_eq!(
+            queue.admit(ME, pending()).await.err().map(|refused| refused.reason),
+            Some(Reason::QueueFull)
+        );
         waiting.abort();
         until(&queue, Counts { in_flight: 1, queued: 0 }).await;
         drop(held);
         assert_eq!(queue.counts(), Counts::default());
-        assert!(queue.admit(pending()).await.is_ok());
+        assert!(queue.admit(ME, pending()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_slot_called_to_one_who_just_left_goes_to_the_next() {
         let queue = queue(1, 2, 60_000);
-        let held = queue.admit(pending()).await.expect("free");
-        let Ok(Entered::Waits(gone, _)) = queue.arrive() else { panic!("queued") };
-        let Ok(Entered::Waits(mut next, _)) = queue.arrive() else { panic!("queued") };
+        let held = queue.admit(ME, pending()).await.expect("free");
+        let Ok(Entered::Waits(gone, _)) = queue.arrive(ME) else { panic!("queued") };
+        let Ok(Entered::Waits(mut next, _)) = queue.arrive(ME) else { panic!("queued") };
         drop(held);
         assert_eq!(queue.counts(), Counts { in_flight: 1, queued: 1 }, "the first was called");
         drop(gone);
@@ -231,17 +288,20 @@ mod tests {
     #[tokio::test]
     async fn the_wait_ends_with_queue_timeout() {
         let queue = queue(1, 1, 1);
-        let _held = queue.admit(pending()).await.expect("free");
-        assert_eq!(queue.admit(pending()).await.err(), Some(Reason::QueueTimeout));
+        let _held = queue.admit(ME, pending()).await.expect("free");
+        assert_eq!(
+            queue.admit(ME, pending()).await.err().map(|refused| refused.reason),
+            Some(Reason::QueueTimeout)
+        );
         assert_eq!(queue.counts(), Counts { in_flight: 1, queued: 0 });
     }
 
     #[tokio::test]
     async fn giving_up_ends_the_wait_with_its_reason() {
         let queue = queue(1, 1, 60_000);
-        let _held = queue.admit(pending()).await.expect("free");
-        let gave_up = queue.admit(async { Reason::NotReady }).await;
-        assert_eq!(gave_up.err(), Some(Reason::NotReady));
+        let _held = queue.admit(ME, pending()).await.expect("free");
+        let gave_up = queue.admit(ME, async { Reason::NotReady }).await;
+        assert_eq!(gave_up.err(), Some(Reason::NotReady.into()));
         assert_eq!(queue.counts().queued, 0);
     }
 
@@ -256,7 +316,8 @@ mod tests {
                     tokio::task::yield_now().await;
                     if turn.is_multiple_of(3) { Reason::NotReady } else { pending().await }
                 };
-                if let Ok(slot) = queue.admit(wait).await {
+                let client = ClientId::named(&[b'a' + (turn % 5) as u8]).expect("a name");
+                if let Ok(slot) = queue.admit(client, wait).await {
                     assert!(queue.counts().in_flight <= 3);
                     tokio::task::yield_now().await;
                     assert!(!turn.is_multiple_of(7), "a panic gives the slot back too");
@@ -265,6 +326,31 @@ mod tests {
             });
         }
         while tasks.join_next().await.is_some() {}
+        assert_eq!(queue.counts(), Counts::default());
+    }
+
+    #[tokio::test]
+    async fn who_loses_its_place_to_a_more_modest_client_is_told_that_the_queue_is_full() {
+        let queue = queue(1, 2, 60_000);
+        let held = queue.admit(ME, pending()).await.expect("free");
+        let greedy: Vec<_> = (0..2)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                tokio::spawn(async move { queue.admit(ME, pending()).await })
+            })
+            .collect();
+        until(&queue, Counts { in_flight: 1, queued: 2 }).await;
+        let modest = ClientId::named(b"modest").expect("a name");
+        let mut modest = Box::pin(queue.admit(modest, pending()));
+        assert!(futures_util::poll!(&mut modest).is_pending());
+        let mut ended = futures_util::future::select_all(greedy).await;
+        let refused = ended.0.expect("ran").err().expect("one is displaced");
+        assert_eq!((refused.reason, refused.queue_position), (Reason::QueueFull, Some(3)));
+        drop(held);
+        let first = ended.2.remove(0).await.expect("ran").expect("its turn");
+        assert_eq!(first.position(), 1);
+        drop(first);
+        assert_eq!(modest.await.expect("its turn").position(), 2);
         assert_eq!(queue.counts(), Counts::default());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use frontdoor_core::client::ClientId;
 use frontdoor_core::framing::NoHead;
 use frontdoor_core::guard::Refusal;
 use frontdoor_core::routes::{self, Route};
@@ -40,10 +41,10 @@ pub(crate) async fn answer(
 }
 
 async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refusal> {
-    let _permit = guard_layer::judge(door, &request)?;
+    let client = guard_layer::judge(door, &request)?.client();
     let uri = request.uri();
     match routes::find(request.method().as_str(), uri.path(), uri.query())? {
-        Route::Relay(path) => relay(door, path, request).await,
+        Route::Relay(path) => relay(door, client, path, request).await,
         Route::Health => Ok(health(door).await?),
         Route::Status => Ok(respond::own("application/json", status::json(door))),
         Route::Metrics => Ok(respond::own(METRICS_TYPE, metrics::render(door))),
@@ -55,6 +56,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Lifecycle, body, admission, and lifecycle and resources as they are when the turn has come.
 async fn relay(
     door: &Door,
+    client: ClientId,
     path: &'static str,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Refusal> {
@@ -69,14 +71,15 @@ async fn relay(
         _ => None,
     };
     let arrived = Instant::now();
-    let held = door.queue.admit(door.no_longer_ready()).await?;
+    let held = door.queue.admit(client, door.no_longer_ready()).await?;
     door.figures.waited_for_a_slot(arrived.elapsed());
     let (ready, within) = (door.lifecycle()?, door.resources()?);
     let slot = held.slot().ok_or(Reason::MalformedAdmissionState)?;
     let permit = gate::permit(ready, slot, within);
-    let admitted = Instant::now();
-    let response = proxy::relay(permit, door, method, path, checked, held).await?;
+    let (admitted, position) = (Instant::now(), held.position());
+    let mut response = proxy::relay(permit, door, method, path, checked, held).await?;
     door.figures.waited_for_the_runtime(admitted.elapsed());
+    respond::tell_position(&mut response, position);
     Ok(response)
 }
 

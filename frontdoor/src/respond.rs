@@ -154,16 +154,21 @@ pub(crate) fn refusal(refusal: Refusal) -> Response<AnswerBody> {
     if matches!(reason, Reason::MissingToken | Reason::InvalidToken) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    let retry_after = match reason {
-        Reason::RateStateUnavailable | Reason::QueueFull | Reason::AtCapacity => {
-            Some(QUEUE_RETRY_AFTER_S)
-        }
-        _ => refusal.retry_after_s,
-    };
+    let comes_back =
+        matches!(reason, Reason::RateStateUnavailable | Reason::QueueFull | Reason::AtCapacity);
+    let retry_after = refusal.retry_after_s.or(comes_back.then_some(QUEUE_RETRY_AFTER_S));
     if let Some(seconds) = retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Some(position) = refusal.queue_position {
+        tell_position(&mut response, position);
+    }
     response
+}
+
+/// Says for which turn a request waited, or would have to wait; 0: for none.
+pub(crate) fn tell_position(response: &mut Response<AnswerBody>, position: u32) {
+    response.headers_mut().insert(QUEUE_POSITION, HeaderValue::from(position));
 }
 
 /// What is not HTTP, or not one unambiguous request: 400, or 431 when only too large.
@@ -214,6 +219,8 @@ pub(crate) fn at_capacity_bytes(id: &str) -> Vec<u8> {
     bytes
 }
 
+/// Requests that are served before this one, and this one.
+const QUEUE_POSITION: HeaderName = HeaderName::from_static("x-companion-queue-position");
 /// By which a person finds a request in the log; OpenAI's SDKs show it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -15,6 +15,7 @@ pub(crate) fn message(door: &Door) -> FrontdoorStatus {
         endpoint: format!("http://{}", door.plan.bound),
         in_flight: counts.in_flight,
         queued: counts.queued,
+        queue_wait_ms: door.queue.next_wait_ms(),
         health_age_ms: door.health_age_ms(),
         lane: plain_lane(availability.is_available()).to_owned(),
         requests: door.figures.requests(),
@@ -36,6 +37,7 @@ pub(crate) fn json(door: &Door) -> String {
         "lane": status.lane,
         "in_flight": status.in_flight,
         "queued": status.queued,
+        "queue_wait_ms": status.queue_wait_ms,
         "health_age_ms": status.health_age_ms,
         "requests": status.requests,
     })

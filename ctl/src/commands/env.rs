@@ -11,7 +11,8 @@ use crate::refusal::Failure;
 
 pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Failure> {
     let access = Access::ask(context).await?;
-    let variables = variables(&access, |name| std::env::var(name).ok());
+    let key = access.token.expose_for_environment();
+    let variables = variables(&access, key, |name| std::env::var(name).ok());
     if out.is_json() {
         out.object(&as_json(variables))?;
     } else {

@@ -46,7 +46,9 @@ pub(crate) async fn run(
     // Returns only when the program could not be started.
     let error = Command::new(program)
         .args(arguments)
-        .envs(variables(&access, |name| std::env::var(name).ok()))
+        .envs(variables(&access, &access.token.expose_for_program(), |name| {
+            std::env::var(name).ok()
+        }))
         .exec();
     Err(Refusal::new("program_not_started").with_detail(&error.to_string()).into())
 }

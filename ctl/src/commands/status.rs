@@ -28,6 +28,7 @@ pub(super) struct Report {
     session: Option<&'static str>,
     in_flight: u32,
     queued: u32,
+    queue_wait_ms: Option<u64>,
     ram_bytes: u64,
     vram_bytes: u64,
     cpu_percent: f64,
@@ -116,6 +117,7 @@ impl Report {
             session,
             in_flight: door.in_flight,
             queued: door.queued,
+            queue_wait_ms: door.queue_wait_ms,
             ram_bytes: resources.ram_bytes,
             vram_bytes: resources.vram_bytes,
             cpu_percent: resources.cpu_percent,
@@ -151,7 +153,7 @@ impl Report {
         row("endpoint", self.endpoint.as_deref().map_or("unknown".to_owned(), plain));
         row("session", self.session.unwrap_or("unknown").replace('_', " "));
         row("lane", plain(&self.lane));
-        row("requests", format!("{} running, {} waiting", self.in_flight, self.queued));
+        row("requests", self.requests());
         if self.pids.runtime.is_some() {
             row("memory", self.memory());
             row("cpu", format!("{:.0} % of this computer", self.cpu_percent));
@@ -169,6 +171,16 @@ impl Report {
             ("not_ready", Some("starting")) => "The model is being loaded. (not_ready)".to_owned(),
             ("not_ready", Some("draining")) => "The model is being stopped. (not_ready)".to_owned(),
             _ => Refusal::told(reason).message(),
+        }
+    }
+
+    fn requests(&self) -> String {
+        let counts = format!("{} running, {} waiting", self.in_flight, self.queued);
+        match self.queue_wait_ms {
+            Some(wait) if wait > 0 => {
+                format!("{counts}, about {} to wait", ago(Duration::from_millis(wait)))
+            }
+            _ => counts,
         }
     }
 
@@ -279,6 +291,7 @@ mod tests {
                 endpoint: "http://127.0.0.1:4711".to_owned(),
                 lane: "local".to_owned(),
                 in_flight: 1,
+                queue_wait_ms: Some(2500),
                 health_age_ms: Some(1200),
                 frontdoor_pid: 14,
                 landlock_abi: 9,
@@ -319,7 +332,7 @@ mod tests {
             json!({
                 "available": true, "missing": [], "lifecycle": "ready", "model": "m",
                 "endpoint": "http://127.0.0.1:4711", "lane": "local", "session": "valid",
-                "in_flight": 1, "queued": 0, "ram_bytes": 5, "vram_bytes": 0,
+                "in_flight": 1, "queued": 0, "queue_wait_ms": 2500, "ram_bytes": 5, "vram_bytes": 0,
                 "cpu_percent": 2.5, "health_age_ms": 1200, "last_failure": null,
                 "confinement": { "broker": 9, "supervisor": 9, "frontdoor": 9, "gaps": [] },
                 "pids": { "launcher": 11, "broker": 12, "supervisor": 13, "frontdoor": 14,

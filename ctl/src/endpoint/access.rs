@@ -60,14 +60,24 @@ impl LoopbackToken {
         }
     }
 
-    /// For the Authorization header of a request to the endpoint.
-    pub(crate) fn expose_for_header(&self) -> &str {
+    /// For the Authorization header of a request to the endpoint; with the name of this process
+    /// behind it, by which the endpoint's queue tells it from the owner's other programs.
+    pub(crate) fn expose_for_header(&self) -> Zeroizing<String> {
+        self.named("companionctl")
+    }
+
+    /// For the environment of the owner's programs, which are all one client then.
+    pub(crate) fn expose_for_environment(&self) -> &str {
         &self.0
     }
 
-    /// For the environment of the owner's own program.
-    pub(crate) fn expose_for_environment(&self) -> &str {
-        &self.0
+    /// For the environment of the one program that this process becomes, with its name.
+    pub(crate) fn expose_for_program(&self) -> Zeroizing<String> {
+        self.named("exec")
+    }
+
+    fn named(&self, what: &str) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}.{what}-{}", *self.0, std::process::id()))
     }
 }
 
@@ -119,12 +129,11 @@ impl Access {
 /// that keeps the key from it.
 pub(crate) fn variables(
     access: &Access,
+    key: &str,
     env: impl Fn(&str) -> Option<String>,
 ) -> Vec<(&'static str, String)> {
-    let mut variables = vec![
-        ("OPENAI_BASE_URL", access.endpoint.base_url()),
-        ("OPENAI_API_KEY", access.token.expose_for_environment().to_owned()),
-    ];
+    let mut variables =
+        vec![("OPENAI_BASE_URL", access.endpoint.base_url()), ("OPENAI_API_KEY", key.to_owned())];
     let set = |name: &str| env(name).is_some_and(|value| !value.is_empty());
     if ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].into_iter().any(set) {
         for name in ["NO_PROXY", "no_proxy"] {
@@ -190,7 +199,7 @@ mod tests {
     #[test]
     fn the_two_variables_are_what_an_openai_client_reads() {
         assert_eq!(
-            variables(&access(), |_| None),
+            variables(&access(), &"a".repeat(43), |_| None),
             [
                 ("OPENAI_BASE_URL", "http://127.0.0.1:4711/v1".to_owned()),
                 ("OPENAI_API_KEY", "a".repeat(43))
@@ -205,7 +214,7 @@ mod tests {
             "NO_PROXY" => Some("intranet.example".to_owned()),
             _ => None,
         };
-        let variables = variables(&access(), env);
+        let variables = variables(&access(), "key", env);
         assert!(
             variables
                 .contains(&("NO_PROXY", "intranet.example,127.0.0.1,localhost,::1".to_owned()))

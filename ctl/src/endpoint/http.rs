@@ -58,7 +58,7 @@ impl Http {
 
     fn request(&self, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Refusal> {
         let mut bearer =
-            HeaderValue::try_from(format!("Bearer {}", self.access.token.expose_for_header()))
+            HeaderValue::try_from(format!("Bearer {}", *self.access.token.expose_for_header()))
                 .map_err(|_| Refusal::new("internal"))?;
         bearer.set_sensitive(true);
         Request::builder()

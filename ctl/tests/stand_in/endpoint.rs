@@ -47,8 +47,9 @@ pub(crate) async fn serve(listener: TcpListener, served: Served, asked: Asked) {
 type Body = BoxBody<Bytes, std::io::Error>;
 
 async fn answer(request: Request<Incoming>, served: Served, log: &Asked) -> Response<Body> {
-    let key = format!("Bearer {}", super::TOKEN);
-    let has_key = request.headers().get("authorization").is_some_and(|value| *value == *key);
+    let key = format!("Bearer {}.companionctl-", super::TOKEN);
+    let said = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let has_key = said.is_some_and(|said| said.starts_with(&key));
     if !has_key || request.uri() != "/v1/chat/completions" {
         return refusal("invalid_token");
     }

@@ -54,6 +54,7 @@ mod tests {
     use super::{Lifecycle, lifecycle, permit};
     use crate::Reason;
     use crate::admission::{Admission, Arrival, Bounds};
+    use crate::client::ClientId;
     use crate::resources::{Limits, Observation, judge};
 
     #[test]
@@ -73,7 +74,9 @@ mod tests {
     fn a_permit_needs_all_three() {
         let mut admission =
             Admission::new(Bounds { max_in_flight: 1, queue_bound: 1, queue_timeout_ms: 1 });
-        let Ok(Arrival::Admitted(slot)) = admission.arrive(0) else { panic!("a free slot") };
+        let Ok(Arrival::Admitted(slot)) = admission.arrive(ClientId::UNNAMED, 0) else {
+            panic!("a free slot")
+        };
         let seen = Observation { observed: true, ram_bytes: 1, vram_bytes: 0, cpu_percent: 1.0 };
         let limits = Limits { max_ram_bytes: 1, max_vram_bytes: 0, max_cpu_percent: 1.0 };
         let ready = lifecycle(Lifecycle::Ready, false).expect("ready");

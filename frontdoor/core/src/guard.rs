@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::Reason;
+use crate::client::ClientId;
 use crate::credential::TokenDigest;
 use crate::limits::{HEALTH_RATE_REQUESTS, HEALTH_RATE_WINDOW_MS};
 use crate::rate::{Rate, RateWindow};
@@ -118,6 +119,7 @@ pub enum Caller {
 #[must_use]
 pub struct Permit {
     caller: Caller,
+    client: ClientId,
 }
 
 impl Permit {
@@ -126,6 +128,12 @@ impl Permit {
     pub fn caller(&self) -> Caller {
         self.caller
     }
+
+    /// Which of the owner's programs asks.
+    #[must_use]
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
 }
 
 /// Why a request did not pass.
@@ -133,8 +141,10 @@ impl Permit {
 pub struct Refusal {
     /// The reason, which gives the status.
     pub reason: Reason,
-    /// For `Retry-After`, with `rate_limited`.
+    /// For `Retry-After`.
     pub retry_after_s: Option<u32>,
+    /// Turns to wait, where the queue refuses.
+    pub queue_position: Option<u32>,
     /// The member of the body that is not offered, with `field_not_allowed`: a word of the list
     /// of such members, never of the client's.
     pub field: Option<&'static str>,
@@ -142,7 +152,7 @@ pub struct Refusal {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, retry_after_s: None, field: None }
+        Self { reason, retry_after_s: None, queue_position: None, field: None }
     }
 }
 
@@ -175,7 +185,9 @@ pub fn judge(
         Rate::Full { retry_after_s } => {
             Err(Refusal { retry_after_s: Some(retry_after_s), ..Reason::RateLimited.into() })
         }
-        Rate::Within if is_health => Ok(Permit { caller: Caller::Health }),
+        Rate::Within if is_health => {
+            Ok(Permit { caller: Caller::Health, client: ClientId::UNNAMED })
+        }
         Rate::Within => token(&presented, policy.owner).map_err(Refusal::from),
     };
     (verdict, Some(rate))
@@ -302,14 +314,18 @@ fn is_health_probe(
     request.method == "GET" && path == HEALTH_PATH && TokenDigest::of(token).matches(health)
 }
 
-/// Step 6: the owner's token.
+/// Step 6: the owner's token, and behind it, if the client likes, its name.
 fn token(presented: &Presented<'_>, owner: Option<&TokenDigest>) -> Result<Permit, Reason> {
+    let presented = match presented {
+        Presented::Nothing => return Err(Reason::MissingToken),
+        Presented::One(presented) => ClientId::part(presented),
+        Presented::Conflict => None,
+    };
     match (presented, owner) {
-        (Presented::Nothing, _) => Err(Reason::MissingToken),
-        (Presented::One(token), Some(owner)) if TokenDigest::of(token).matches(owner) => {
-            Ok(Permit { caller: Caller::Owner })
+        (Some((token, client)), Some(owner)) if TokenDigest::of(token).matches(owner) => {
+            Ok(Permit { caller: Caller::Owner, client })
         }
-        (Presented::One(_) | Presented::Conflict, _) => Err(Reason::InvalidToken),
+        (Some(_) | None, _) => Err(Reason::InvalidToken),
     }
 }
 

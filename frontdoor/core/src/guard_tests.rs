@@ -310,6 +310,14 @@ fn every_form_of_the_token() {
         (none.clone().with("authorization", &format!("bEARER  {TOKEN}")), Reason::Ok),
         (none.clone().with("x-companion-token", TOKEN), Reason::Ok),
         (Sent::good().with("x-companion-token", TOKEN), Reason::Ok),
+        (none.clone().with("authorization", &format!("Bearer {TOKEN}.chat-1")), Reason::Ok),
+        (none.clone().with("x-companion-token", &format!("{TOKEN}.a")), Reason::Ok),
+        (none.clone().with("x-companion-token", &format!("{TOKEN}.")), Reason::InvalidToken),
+        (none.clone().with("x-companion-token", &format!("{TOKEN}.a.b")), Reason::InvalidToken),
+        (none.clone().with("x-companion-token", &format!("{TOKEN}.ä")), Reason::InvalidToken),
+        (none.clone().with("x-companion-token", "wrong.a"), Reason::InvalidToken),
+        (none.clone().with("x-companion-token", &format!("a.{TOKEN}")), Reason::InvalidToken),
+        (Sent::good().with("x-companion-token", &format!("{TOKEN}.a")), Reason::InvalidToken),
         (Sent::good().with("x-companion-token", "wrong"), Reason::InvalidToken),
         (
             none.clone().with("authorization", "Bearer wrong").with("x-companion-token", TOKEN),
@@ -323,6 +331,18 @@ fn every_form_of_the_token() {
     for (index, (sent, reason)) in cases.iter().enumerate() {
         assert_eq!(sent.reason(), *reason, "case {index}");
     }
+}
+
+#[test]
+fn the_name_behind_the_token_is_the_client_and_no_right() {
+    let named =
+        |name: &str| Sent::good().replaced("authorization", &format!("Bearer {TOKEN}{name}"));
+    let client =
+        |name: &str| named(name).judged(Some(fresh()), 0).0.expect("the right token").client();
+    assert_eq!(client(""), ClientId::UNNAMED);
+    assert_eq!(Some(client(".chat")), ClientId::named(b"chat"));
+    let (verdict, _) = named(".chat").judged_by(Some(fresh()), 0, None);
+    assert_eq!(verdict.expect_err("refused").reason, Reason::InvalidToken);
 }
 
 #[test]

@@ -6,7 +6,9 @@
 
 pub mod admission;
 pub mod availability;
+pub mod client;
 pub mod credential;
+mod fair_queue;
 pub mod framing;
 pub mod gate;
 pub mod guard;

@@ -12,7 +12,14 @@ pub const MAX_RATE_REQUESTS: u32 = 100_000;
 pub const HEALTH_RATE_REQUESTS: u32 = 120;
 /// Length of the health credential's own rate window.
 pub const HEALTH_RATE_WINDOW_MS: u64 = 60_000;
-/// Seconds after which a refused client may try a full queue again.
+/// Seconds after which a refused client may try a full queue again, at least.
 pub const QUEUE_RETRY_AFTER_S: u32 = 1;
+/// The longest wait that `Retry-After` names.
+pub const LONGEST_RETRY_AFTER_S: u32 = 600;
+/// Bytes of a client's name behind the token.
+pub const MAX_CLIENT_NAME_BYTES: usize = 32;
+/// Of the time that requests hold a slot the newest one counts for one part in so many (the smoothing
+/// of RFC 6298 section 2).
+pub const HOLD_SMOOTHING: u64 = 8;
 /// Containers that a JSON body may nest.
 pub const MAX_JSON_DEPTH: usize = 64;

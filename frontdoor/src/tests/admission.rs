@@ -1,6 +1,6 @@
 //! The gate: lifecycle, admission, resources (contracts 4, 5 and 9).
 
-use super::{CHAT, Client, House, Runtime, Section, ready_facts};
+use super::{CHAT, Client, House, Runtime, Section, TOKEN, ready_facts};
 use runtime_api::v1::{Lifecycle, RuntimeFacts};
 
 fn small() -> Section {
@@ -10,6 +10,14 @@ fn small() -> Section {
 async fn send_chat(house: &House) -> Client {
     let mut client = house.connect().await;
     client.send(house.post(CHAT, "{}")).await;
+    client
+}
+
+/// As a client of this name.
+async fn send_chat_as(house: &House, name: &str) -> Client {
+    let mut client = house.connect().await;
+    let request = house.post(CHAT, "{}").replace(TOKEN, &format!("{TOKEN}.{name}"));
+    client.send(request).await;
     client
 }
 
@@ -31,6 +39,7 @@ async fn at_both_bounds_the_next_is_refused_at_once_and_the_waiting_are_served_i
     let refused = house.ask(&house.post(CHAT, "{}")).await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "queue_full"));
     assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("x-companion-queue-position"), Some("3"));
     refused.assert_hardened();
     assert!(house.was_never_dialled(), "one at a time");
     finish(&mut at_runtime, &mut first, "first").await;
@@ -140,4 +149,54 @@ async fn health_is_answered_while_every_slot_is_busy() {
     asked.answer(r#"{"anything":"the runtime says"}"#).await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
+}
+
+#[tokio::test]
+async fn a_greedy_client_waits_for_itself_and_a_modest_one_for_one_turn_of_its() {
+    let mut house = House::with(Section { queue_bound: 3, ..small() }).await;
+    let mut first = send_chat_as(&house, "greedy").await;
+    let mut at_runtime = house.runtime().await;
+    let mut greedy = Vec::new();
+    for waiting in 1..=3 {
+        greedy.push(send_chat_as(&house, "greedy").await);
+        house.counts(1, waiting).await;
+    }
+    let mut modest = send_chat_as(&house, "modest").await;
+    let lost = greedy[2].answer().await;
+    assert_eq!((lost.status, lost.code().as_str()), (503, "queue_full"));
+    house.counts(1, 3).await;
+    finish(&mut at_runtime, &mut first, "first").await;
+    finish(&mut at_runtime, &mut greedy[0], "its next").await;
+    at_runtime.request().await;
+    at_runtime.answer("the modest one's").await;
+    let answer = modest.answer().await;
+    assert_eq!(answer.body, "the modest one's");
+    assert_eq!(answer.header("x-companion-queue-position"), Some("2"));
+    finish(&mut at_runtime, &mut greedy[1], "and the greedy one's last").await;
+    house.counts(0, 0).await;
+}
+
+#[tokio::test]
+async fn the_queue_says_how_long_it_is_and_how_long_it_takes() {
+    let mut house = House::with(Section { queue_bound: 1, ..small() }).await;
+    assert_eq!(house.door.queue.next_wait_ms(), None, "nothing is known yet");
+    let mut first = send_chat(&house).await;
+    let mut at_runtime = house.runtime().await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    at_runtime.request().await;
+    at_runtime.answer("slow").await;
+    let answer = first.answer().await;
+    assert_eq!(answer.header("x-companion-queue-position"), Some("0"));
+    house.counts(0, 0).await;
+    assert_eq!(house.door.queue.next_wait_ms(), Some(0), "a slot is free");
+    let _second = send_chat(&house).await;
+    let _third = send_chat(&house).await;
+    house.counts(1, 1).await;
+    let status = house.ask(&house.get("/companion/v1/status")).await;
+    let status: serde_json::Value = serde_json::from_str(&status.body).expect("JSON");
+    assert!(status["queue_wait_ms"].as_u64() >= Some(2200), "two turns of it: {status}");
+    let refused = house.ask(&house.post(CHAT, "{}")).await;
+    let seconds: u64 = refused.header("retry-after").expect("one").parse().expect("seconds");
+    assert!(seconds >= 3, "rounded up: {seconds}");
+    assert_eq!(refused.header("x-companion-queue-position"), Some("2"));
 }

@@ -3,8 +3,12 @@
 use super::*;
 use proptest::prelude::*;
 
-const MALFORMED: Result<(), Refusal> =
-    Err(Refusal { reason: Reason::MalformedBody, retry_after_s: None, field: None });
+const MALFORMED: Result<(), Refusal> = Err(Refusal {
+    reason: Reason::MalformedBody,
+    retry_after_s: None,
+    queue_position: None,
+    field: None,
+});
 
 /// The reason is `field_not_allowed`, and this is the field.
 fn refused(body: &[u8]) -> Option<&'static str> {

@@ -87,6 +87,7 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
         "content-type",
         "cross-origin-resource-policy",
         "date",
+        "x-companion-queue-position",
         "x-content-type-options",
         "x-request-id",
     ];
