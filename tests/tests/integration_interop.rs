@@ -10,6 +10,18 @@ const SOON_DUE: ServerOptions =
 
 const LONG: ServerOptions = ServerOptions { access_token_s: 3600, ..SOON_DUE };
 
+/// Neither in the logs nor in a file of the companion.
+fn is_written_nowhere(abroad: &Abroad, tokens: &[String]) -> Result<()> {
+    let mut written = abroad.world.state_files()?;
+    written.push(("the log".to_owned(), abroad.world.log().into_bytes()));
+    for (place, bytes) in &written {
+        for token in tokens {
+            assert_eq!(memchr::memmem::find(bytes, token.as_bytes()), None, "{place}");
+        }
+    }
+    Ok(())
+}
+
 async fn renews_and_rotates(software: Software) -> Result<()> {
     let abroad = Abroad::signed_in(software, SOON_DUE).await?;
     let first = abroad.refresh_token().await?;
@@ -25,7 +37,7 @@ async fn renews_and_rotates(software: Software) -> Result<()> {
     assert_ne!(second, first, "not rotated");
     assert_eq!(abroad.introspect(&first).await?["active"], false);
     assert_eq!(abroad.introspect(&second).await?["active"], true);
-    Ok(())
+    is_written_nowhere(&abroad, &[first, second, abroad.access_token().await?])
 }
 
 async fn a_spent_token_used_elsewhere_ends_the_session(software: Software) -> Result<()> {
