@@ -214,6 +214,44 @@ fn other_pages_get_nothing_even_with_the_right_key() {
     assert_eq!(ui.post("/api/status", &key, "{}").status, 200);
 }
 
+/// What is no plain request of a page, from a raw socket.
+#[test]
+fn nothing_is_smuggled_past_the_guard() {
+    let companion = StandIn::up(Scene::default());
+    let ui = Ui::of(&companion);
+    let key = ui.opened();
+    let host = &ui.host;
+    let good = format!(
+        "Host: {host}\r\nOrigin: http://{host}\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {key}\r\nConnection: close\r\n"
+    );
+    let post = "POST /api/status HTTP/1.1\r\n";
+    let cases = [
+        format!("{post}{good}Host: {host}\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{post}{good}Authorization: Bearer {key}\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{post}{good}Upgrade: h2c\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{post}{good}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"),
+        format!("{post}{good}Transfer-Encoding: gzip\r\n\r\n{{}}"),
+        format!("{post}{good}Content-Length : 2\r\n\r\n{{}}"),
+        format!("{post}{good} folded: x\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("POST http://{host}/api/status HTTP/1.1\r\n{good}Content-Length: 2\r\n\r\n{{}}"),
+        format!("POST /api/status HTTP/1.0\r\n{good}Content-Length: 2\r\n\r\n{{}}"),
+        format!("CONNECT {host} HTTP/1.1\r\n{good}\r\n"),
+        format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+        ),
+        format!("{post}{good}X: {}\r\nContent-Length: 2\r\n\r\n{{}}", "x".repeat(20_000)),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "nonsense\r\n\r\n".to_owned(),
+    ];
+    for (index, request) in cases.iter().enumerate() {
+        let status = ui.send(request).status;
+        assert!((400..=431).contains(&status), "case {index}: {status}");
+    }
+    let plain = format!("{post}{good}Content-Length: 2\r\n\r\n{{}}");
+    assert_eq!(ui.send(&plain).status, 200, "the test can fail");
+}
+
 #[test]
 fn an_answer_streams_and_the_endpoints_key_stays_in_this_program() {
     let piece = |text: &str| {

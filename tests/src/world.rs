@@ -232,6 +232,14 @@ impl World {
         Ok(self.companion.sign_in().await?.into())
     }
 
+    /// Follows an address through the gateway, as a browser that trusts its certificate would.
+    ///
+    /// # Errors
+    /// When it leads nowhere.
+    pub async fn follow(&self, url: &str) -> Result<()> {
+        devstack::browser::follow(url, &self.stack.client_config()?).await.map(drop)
+    }
+
     /// `companionctl status --json`.
     ///
     /// # Errors

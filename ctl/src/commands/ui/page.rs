@@ -93,6 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_the_page_has_a_name_to_be_read_out() {
+        let html = include_str!("page/index.html");
+        assert!(html.contains("<html lang=\"en\">") && html.contains("<main"));
+        for tag in html.split('<').filter(|tag| tag.starts_with("section class=")) {
+            assert!(tag.contains("aria-labelledby=") || tag.contains("role=\"alert\""), "{tag}");
+        }
+        for field in html.split("<textarea id=\"").skip(1).filter_map(|s| s.split('"').next()) {
+            assert!(html.contains(&format!("for=\"{field}\"")), "{field}");
+        }
+        for picture in html.split("<img ").skip(1) {
+            assert!(picture.split('>').next().is_some_and(|it| it.contains("alt=")));
+        }
+    }
+
+    #[test]
     fn only_the_exact_paths_are_there() {
         assert!(asset("/").is_some() && asset("/page.js").is_some());
         for other in ["", "/?x", "//", "/page.js?", "/PAGE.JS", "/index.html", "/favicon.ico"] {

@@ -1,6 +1,9 @@
 // The signed catalog and the store: one row a file, kept in place so that the focus stays.
 const rows = new Map();
 
+// Pieces of work at a time: a browser has six connections, and the page needs its own.
+const AT_ONCE = 3;
+
 const STATES = { running: "running", provisioned: "on this computer", absent: "not downloaded" };
 
 async function showModels() {
@@ -90,6 +93,10 @@ class Row {
 
   // Runs something that takes time, with a button to stop it where it can be stopped.
   async run(title, act, canStop = true) {
+    if ([...rows.values()].filter((row) => row.busy).length >= AT_ONCE) {
+      this.say("Wait until other work here has ended.", "bad");
+      return;
+    }
     const stop = new AbortController();
     this.busy = true;
     this.say("", "");
