@@ -9,7 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use frontdoor_core::framing::{self, Framing, NoHead, Scan};
@@ -21,10 +21,12 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::limits::{
     HEAD_READ_TIMEOUT, IDLE_CONNECTION_TIMEOUT, LINGER_BYTES, LINGER_TIMEOUT, WRITE_STALL_TIMEOUT,
 };
+use crate::places::Tenure;
 
 /// What the gate and the handler tell each other about the request under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Exchange {
+    tenure: Tenure,
     answering: AtomicBool,
     last: AtomicBool,
     fault: AtomicU8,
@@ -32,6 +34,31 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    /// Of a connection that waits for its first head, among others that count the same turns.
+    pub(crate) fn taking_turns(turns: Arc<AtomicU64>) -> Self {
+        Self {
+            tenure: Tenure::new(turns),
+            answering: AtomicBool::default(),
+            last: AtomicBool::default(),
+            fault: AtomicU8::default(),
+            gate: AtomicWaker::default(),
+        }
+    }
+
+    /// By which its place is kept or lost.
+    pub(crate) fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// Closes the connection, if it still waits since then.
+    pub(crate) fn close(&self, since: u64) -> bool {
+        let is_closed = self.tenure.close(since);
+        if is_closed {
+            self.gate.wake();
+        }
+        is_closed
+    }
+
     /// Why the request under way is none; it is a stand-in then.
     pub(crate) fn fault(&self) -> Option<NoHead> {
         match self.fault.load(Ordering::Acquire) {
@@ -146,6 +173,9 @@ impl<S> HeadGate<S> {
             Err(fault) => Err(fault),
         };
         (self.scanned, self.empty_lines) = (0, 0);
+        if !self.exchange.tenure.serve() {
+            return false;
+        }
         match judged {
             Ok((left, framing)) => {
                 self.exchange.begin(framing == Framing::Chunked, None);
@@ -188,7 +218,8 @@ impl<S: AsyncRead + Unpin> HeadGate<S> {
         Poll::Ready(Ok(piece.filled().len()))
     }
 
-    /// Until a head can be handed over (true) or the client is gone or too slow (false).
+    /// Until a head can be handed over (true), or the client is gone, too slow or without a place
+    /// (false).
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             self.exchange.gate.register(cx.waker());
@@ -199,9 +230,13 @@ impl<S: AsyncRead + Unpin> HeadGate<S> {
                 }
                 continue;
             }
+            if self.exchange.tenure.is_closed() {
+                return Poll::Ready(Ok(false));
+            }
             let fresh = self.held.is_empty();
             if !std::mem::replace(&mut self.is_timed, true) {
                 self.set_reading(fresh);
+                self.exchange.tenure.rest();
             }
             if !fresh && self.judge_held() {
                 return Poll::Ready(Ok(true));
@@ -354,7 +389,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
             this.lingering = Some(Box::pin(sleep(LINGER_TIMEOUT)));
         }
-        let over = this.lingering.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let over = this.exchange.tenure.is_closed()
+            || this.lingering.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         match this.poll_throw_away(cx) {
             Poll::Pending if !over => Poll::Pending,
             Poll::Pending | Poll::Ready(_) => Poll::Ready(Ok(())),

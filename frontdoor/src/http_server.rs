@@ -8,7 +8,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,14 +17,15 @@ use frontdoor_core::{Reason, routes};
 
 use crate::door::Door;
 use crate::handler;
-use crate::head_gate::{Exchange, HeadGate};
+use crate::head_gate::HeadGate;
 use crate::limits::ACCEPT_PAUSE;
+use crate::places::{Place, Places};
 use crate::respond;
 
 /// Serves until `stop`; then takes no new connection and waits for the open ones, at most the
 /// drain time.
 pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(door.plan.max_connections as usize));
+    let places = Places::new(door.plan.max_connections);
     let open = TaskTracker::new();
     door.set_serving(true);
     loop {
@@ -35,11 +35,11 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>, stop: Cancella
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
-                Ok(slot) => {
-                    open.spawn(connection(stream, Arc::clone(&door), stop.clone(), slot));
+            Ok((stream, _)) => match places.take().await {
+                Some(place) => {
+                    open.spawn(connection(stream, Arc::clone(&door), stop.clone(), place));
                 }
-                Err(_) => turn_away(&stream, &door),
+                None => turn_away(&stream, &door),
             },
             Err(error) if is_one_connections(&error) => {}
             Err(_) => {
@@ -56,16 +56,11 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>, stop: Cancella
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    door: Arc<Door>,
-    stop: CancellationToken,
-    _slot: OwnedSemaphorePermit,
-) {
+async fn connection(stream: TcpStream, door: Arc<Door>, stop: CancellationToken, place: Place) {
     let _open = door.figures.connection();
     // An answer's pieces leave as they come; without it they only leave later.
     drop(stream.set_nodelay(true));
-    let exchange = Arc::new(Exchange::default());
+    let exchange = place.exchange();
     let io = TokioIo::new(HeadGate::new(stream, Arc::clone(&exchange)));
     let service = service_fn(|request| {
         let answer = handler::answer(Arc::clone(&door), Arc::clone(&exchange), request);

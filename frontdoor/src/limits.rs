@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between requests on one connection.
 pub(crate) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection that lost its place may take to close.
+pub(crate) const CLOSING_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two pieces of a body.
 pub(crate) const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes no byte of its answer for so long is gone.

@@ -25,6 +25,7 @@ mod json;
 mod limits;
 mod listener;
 mod metrics;
+mod places;
 mod proxy;
 mod respond;
 mod runtime_facts;

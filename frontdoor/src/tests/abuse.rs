@@ -216,30 +216,55 @@ async fn a_body_on_get_is_refused() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_turned_away_and_places_come_back() {
-    let house = House::with(Section { max_connections: 2, ..Section::default() }).await;
-    let mut one = house.connect().await;
-    one.send(house.get("/companion/v1/status")).await;
-    assert_eq!(one.answer().await.status, 200);
-    let mut two = house.connect().await;
-    two.send(house.get("/companion/v1/status")).await;
-    assert_eq!(two.answer().await.status, 200);
-    let mut three = house.connect().await;
-    let answer = three.answer().await;
+async fn connections_over_the_limit_are_turned_away_while_all_are_served() {
+    let mut house = House::with(Section { max_connections: 2, ..Section::default() }).await;
+    let mut clients = [house.connect().await, house.connect().await];
+    for client in &mut clients {
+        client.send(house.post(CHAT, "{}")).await;
+    }
+    let mut runtimes = [house.runtime().await, house.runtime().await];
+    let mut third = house.connect().await;
+    let answer = third.answer().await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "at_capacity"));
     answer.assert_hardened();
-    drop(two);
-    // The place is free as soon as the server has seen the end: it is asked until it has.
-    let again = async {
-        loop {
-            let mut client = house.connect().await;
-            client.send(house.get("/companion/v1/status")).await;
-            if client.answer().await.status == 200 {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(super::LIMIT, again).await.expect("the place comes back");
+    for runtime in &mut runtimes {
+        runtime.request().await;
+        runtime.answer("whole").await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().await.body, "whole");
+    }
+    assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_good_client_out() {
+    let house = House::with(Section { max_connections: 4, ..Section::default() }).await;
+    let mut first = house.connect().await;
+    let mut silent = vec![];
+    for bytes in ["", "G", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\n", "", ""] {
+        let mut client = house.connect().await;
+        client.send(bytes).await;
+        silent.push(client);
+    }
+    for _ in 0..20 {
+        assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+    }
+    assert!(first.is_ended().await, "who waited longest went");
+}
+
+#[tokio::test]
+async fn connections_at_rest_keep_no_good_client_out_either() {
+    let house = House::with(Section { max_connections: 4, ..Section::default() }).await;
+    let mut resting = vec![];
+    for _ in 0..8 {
+        let mut client = house.connect().await;
+        client.send(house.get("/companion/v1/status").replace(TOKEN, "a wrong one")).await;
+        assert_eq!(client.answer().await.status, 401);
+        resting.push(client);
+    }
+    assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+    assert!(resting[0].is_ended().await, "the one that rested longest went");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::time::{advance, timeout};
 
 fn gate() -> (DuplexStream, HeadGate<DuplexStream>, Arc<Exchange>) {
     let (client, socket) = duplex(64 * 1024);
-    let exchange = Arc::new(Exchange::default());
+    let exchange = Arc::new(Exchange::taking_turns(Arc::default()));
     (client, HeadGate::new(socket, Arc::clone(&exchange)), exchange)
 }
 
