@@ -92,17 +92,25 @@ impl Ui {
     }
 
     fn send(&self, request: &str) -> Answer {
+        self.sent(request).expect("an answer")
+    }
+
+    /// `None` when the connection is closed without a word.
+    fn sent(&self, request: &str) -> Option<Answer> {
         let mut stream = TcpStream::connect(&self.host).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("read to its end");
         let text = String::from_utf8(bytes).expect("text");
+        if text.is_empty() {
+            return None;
+        }
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
         let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
         let body = if chunked { joined(body) } else { body.to_owned() };
-        Answer { status, head: head.to_ascii_lowercase(), body }
+        Some(Answer { status, head: head.to_ascii_lowercase(), body })
     }
 }
 
@@ -245,8 +253,10 @@ fn nothing_is_smuggled_past_the_guard() {
         "nonsense\r\n\r\n".to_owned(),
     ];
     for (index, request) in cases.iter().enumerate() {
-        let status = ui.send(request).status;
-        assert!((400..=431).contains(&status), "case {index}: {status}");
+        let status = ui.sent(request).map(|answer| answer.status);
+        // What is no HTTP/1 at all may be closed without a word.
+        let refused = status.map_or(!request.contains("HTTP/1"), |it| (400..=431).contains(&it));
+        assert!(refused, "case {index}: {status:?}");
     }
     let plain = format!("{post}{good}Content-Length: 2\r\n\r\n{{}}");
     assert_eq!(ui.send(&plain).status, 200, "the test can fail");

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// The sockets of this network namespace; IPv4, the only family of the listener.
 const TABLE: &str = "/proc/net/tcp";
+/// How often the table is read for a row that is not there.
+const LOOKS: usize = 3;
 
 /// Whether the other end of a connection belongs to the user of this process. Whatever cannot be
 /// told is not.
@@ -22,9 +24,12 @@ fn owner(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
     let (Some(local), Some(remote)) = (row_address(local), row_address(remote)) else {
         return Ok(None);
     };
-    for line in BufReader::new(std::fs::File::open(TABLE)?).lines().skip(1) {
-        if let Some(uid) = uid_of_row(&line?, &local, &remote) {
-            return Ok(Some(uid));
+    // The kernel may pass over a row while others of the table go.
+    for _ in 0..LOOKS {
+        for line in BufReader::new(std::fs::File::open(TABLE)?).lines().skip(1) {
+            if let Some(uid) = uid_of_row(&line?, &local, &remote) {
+                return Ok(Some(uid));
+            }
         }
     }
     Ok(None)
