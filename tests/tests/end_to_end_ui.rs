@@ -31,7 +31,6 @@ async fn a_person_gets_from_signing_in_to_an_answer_in_the_browser() -> Result<(
 
     let question = "What is the capital of <img src=x onerror=\"document.title='run'\"> France?";
     ask(&mut browser, &page, question).await?;
-    until(&mut browser, &page, "seen.size > 1").await.context("it does not stream")?;
     until(&mut browser, &page, "document.querySelector('.turn[aria-busy=false]')").await?;
     let told = browser.evaluate(&page, TOLD).await?;
     assert_eq!(told["asked"], question);
@@ -39,7 +38,7 @@ async fn a_person_gets_from_signing_in_to_an_answer_in_the_browser() -> Result<(
     assert_eq!((&told["elements"], &told["title"]), (&json!(0), &json!("Companion")));
 
     ask(&mut browser, &page, "Write a very long essay on rivers.").await?;
-    until(&mut browser, &page, "seen.size > 1").await?;
+    until(&mut browser, &page, "seen.size > 1").await.context("it does not stream")?;
     browser.evaluate(&page, "document.getElementById('stop-answer').click()").await?;
     until(&mut browser, &page, &says(".turn:last-child .turn-foot", "Stopped.")).await?;
     world.status_when(|status| status["in_flight"] == 0).await?;
@@ -86,6 +85,7 @@ async fn the_page_keeps_its_key_to_itself_and_its_address_opens_it_once() -> Res
 const TOLD: &str = "({
     asked: document.querySelector('.turn[data-role=user] .said').textContent,
     answer: document.querySelector('.turn[data-role=assistant] .said').textContent,
+    remark: document.querySelector('.turn[data-role=assistant] .turn-foot').textContent,
     elements: document.querySelectorAll('.said :not(pre)').length,
     title: document.title,
 })";
