@@ -1,10 +1,10 @@
 """Makes TUF repositories with python-tuf, the reference implementation, right and wrong ones.
 
 Prints one JSON object: for each case its pinned root, and steps of the files that the gateway
-gives out then and what a client must make of them (the id of the one model, or a reason).
+gives out then and what a client must make of them: all ids, or a reason. A refused step also says
+what may still be started of what was taken before.
 """
 
-import copy
 import datetime
 import json
 
@@ -65,7 +65,8 @@ class Repo:
         return metadata.to_bytes()
 
     def publish(self, version=1, customs=None, snapshot=None, targets=None, timestamp=None,
-                expires=None, signers=None, delegations=None, listed=None, names=None):
+                expires=None, signers=None, delegations=None, listed=None,
+                listed_snapshot=None):
         """Publishes the three roles; each part may be given another version, expiry or signer."""
         expires, signers = expires or {}, signers or {}
         numbers = {"timestamp": timestamp or version, "snapshot": snapshot or version,
@@ -75,17 +76,18 @@ class Repo:
         files = {}
         role = Targets(numbers["targets"], expires=until("targets"), delegations=delegations)
         for at, custom in enumerate([model()] if customs is None else customs):
-            name = names[at] if names else f"target-{at}"
+            name = f"target-{at}"
             role.targets[name] = TargetFile(at + 1, {"sha256": "ab" * 32}, name,
                                             {"custom": custom})
         files["targets"] = self.signed(role, by("targets"))
-        described = listed or (lambda number, data: MetaFile.from_data(number, data, ["sha256"]))
+        truly = lambda number, data: MetaFile.from_data(number, data, ["sha256"])
         role = Snapshot(numbers["snapshot"], expires=until("snapshot"))
-        role.meta["targets.json"] = described(numbers["targets"], files["targets"])
+        role.meta["targets.json"] = (listed or truly)(numbers["targets"], files["targets"])
         role.meta |= self.delegated
         files["snapshot"] = self.signed(role, by("snapshot"))
         role = Timestamp(numbers["timestamp"], expires=until("timestamp"))
-        role.snapshot_meta = MetaFile.from_data(numbers["snapshot"], files["snapshot"], ["sha256"])
+        described = listed_snapshot or truly
+        role.snapshot_meta = described(numbers["snapshot"], files["snapshot"])
         self.files["timestamp.json"] = self.signed(role, by("timestamp"))
         self.files[f"{numbers['snapshot']}.snapshot.json"] = files["snapshot"]
         self.files[f"{numbers['targets']}.targets.json"] = files["targets"]
@@ -106,9 +108,21 @@ class Repo:
         self.publish(version, delegations=top.delegations)
         self.files[f"{version}.extra.json"] = data
 
-    def step(self, expected):
+    def fork(self):
+        """The same keys and files, to go another way from here."""
+        other = object.__new__(Repo)
+        other.__dict__ = {name: dict(value) if isinstance(value, dict) else value
+                          for name, value in self.__dict__.items()}
+        return other
+
+    def step(self, expected, still=None):
         files = {name: data.decode() for name, data in self.files.items()}
-        return {"files": files, "expected": expected}
+        return {"files": files, "expected": expected, "still": still or expected}
+
+    def mended(self):
+        """What its owner publishes afterwards, which must be taken."""
+        self.delegated = {}
+        return self.publish(9, customs=[model("again")]).step(["again"])
 
 
 CASES = {}
@@ -120,19 +134,36 @@ def case(name, repo, *steps):
 
 def one(name, expected=UNTRUSTED, repo=None, **options):
     repo = repo or Repo()
-    case(name, repo, repo.publish(**options).step(expected))
+    only(name, repo.publish(**options), expected)
 
 
-def after_an_honest_one(name, change, expected=UNTRUSTED, repo=None):
-    """First an honest catalog of version 3, which must survive; then the change."""
+def only(name, repo, expected=UNTRUSTED, **step):
+    """What a client sees first; if that is refused, then what is right."""
+    steps = [repo.step(expected) | step]
+    if isinstance(expected, str):
+        repo.files = {"1.root.json": repo.pinned}
+        steps.append(repo.mended())
+    case(name, repo, *steps)
+
+
+def after_an_honest_one(name, change, expected=UNTRUSTED, repo=None, still=None):
+    """First an honest catalog of version 3; then the change. If that is refused, the first one
+    still serves, and what the owner publishes next is taken: from what was before the change, or
+    from what the change returns where a new root had to be believed."""
     repo = repo or Repo()
-    honest = repo.publish(3).step("m")
-    change(repo)
-    wrong = repo.step(expected)
-    case(name, repo, honest, wrong)
+    honest = repo.publish(3).step(["m"])
+    before = repo.fork()
+    owner = change(repo)
+    if owner is None or owner is repo:
+        owner = before
+    refused = isinstance(expected, str)
+    steps = [honest, repo.step(expected, (still or ["m"]) if refused else None)]
+    if refused:
+        steps.append(owner.mended())
+    case(name, repo, *steps)
 
 
-one("honest", "m")
+one("honest", ["m"])
 for role in ["timestamp", "snapshot", "targets"]:
     one(f"expired {role}", expires={role: PAST})
     after_an_honest_one(f"expired {role} later",
@@ -144,13 +175,13 @@ after_an_honest_one("rollback of the timestamp", lambda it: it.publish(4, timest
 after_an_honest_one("rollback of the snapshot", lambda it: it.publish(4, snapshot=2))
 after_an_honest_one("rollback of the targets", lambda it: it.publish(4, targets=2))
 after_an_honest_one("rollback of all", lambda it: it.publish(2))
-after_an_honest_one("going on", lambda it: it.publish(4, customs=[model("n")]), "n")
-after_an_honest_one("the same again", lambda it: None, "m")
+after_an_honest_one("going on", lambda it: it.publish(4, customs=[model("n")]), ["n"])
+after_an_honest_one("the same again", lambda it: None, ["m"])
 
 
 def mixed(it):
     """Targets of the same number, rightly signed, that this snapshot does not name."""
-    names = copy.deepcopy(it.files)
+    names = dict(it.files)
     it.publish(3, customs=[model("evil")])
     it.files = names | {"3.targets.json": it.files["3.targets.json"]}
 
@@ -159,7 +190,7 @@ after_an_honest_one("mix and match of targets", mixed)
 
 
 def mixed_snapshot(it):
-    names = copy.deepcopy(it.files)
+    names = dict(it.files)
     it.publish(3, customs=[model("evil")])
     it.files["timestamp.json"] = names["timestamp.json"]
 
@@ -174,7 +205,7 @@ def renumbered(it):
 after_an_honest_one("targets under another number", renumbered)
 
 two = {"root": 2, "targets": 2, "snapshot": 2, "timestamp": 2}
-one("thresholds of two met", "m", repo=Repo(two))
+one("thresholds of two met", ["m"], repo=Repo(two))
 for role in ["timestamp", "snapshot", "targets"]:
     repo = Repo(two)
     one(f"threshold of {role} not met", repo=repo, signers={role: repo.keys[role][:1]})
@@ -189,7 +220,7 @@ def doubled(data):
 repo = Repo(two)
 repo.publish(signers={"timestamp": repo.keys["timestamp"][:1]})
 repo.files["timestamp.json"] = doubled(repo.files["timestamp.json"])
-case("one signature given twice", repo, repo.step(UNTRUSTED))
+only("one signature given twice", repo)
 
 
 def rotated(times, **options):
@@ -200,23 +231,45 @@ def rotated(times, **options):
     return change
 
 
-after_an_honest_one("root rotation in one step", rotated(1), "n")
-after_an_honest_one("root rotation in several steps", rotated(5), "n")
+after_an_honest_one("root rotation in one step", rotated(1), ["n"])
+after_an_honest_one("root rotation in several steps", rotated(5), ["n"])
 after_an_honest_one("root not signed by the one before", rotated(1, old_signers=[]))
 after_an_honest_one("root signed by a stranger", rotated(1, old_signers=[STRANGER]))
 after_an_honest_one("root not signed by its own keys", rotated(1, own=False))
 after_an_honest_one("root of another number inside", rotated(1, version=7))
-after_an_honest_one("root that has expired", rotated(1, expires=PAST))
+
+
+def expired_root(it):
+    rotated(1, expires=PAST)(it)
+    owner = it.fork()
+    owner.rotate()
+    return owner
+
+
+# A new root is believed, and none of its keys signed the list of before.
+after_an_honest_one("root that has expired", expired_root, still=UNTRUSTED)
+
+
+# A rotated root is believed from then on, even where the catalog beside it says something wrong:
+# whoever hides the rotation again is not believed with the revoked keys.
+repo = Repo()
+honest, thief = repo.publish(3).step(["m"]), repo.fork()
+repo.rotate()
+wrong = repo.publish(4, customs=[model("")]).step(UNTRUSTED)
+hidden = thief.publish(5, customs=[model("evil")]).step(UNTRUSTED)
+case("a rotation beside a wrong custom, hidden later", repo, honest, wrong, hidden, repo.mended())
 
 
 def broken_chain(it):
     it.rotate()
+    owner = it.fork()
     it.rotate(old_signers=[STRANGER])
     it.rotate()
     it.publish(4)
+    return owner
 
 
-after_an_honest_one("a chain of roots broken in the middle", broken_chain)
+after_an_honest_one("a chain of roots broken in the middle", broken_chain, still=UNTRUSTED)
 
 
 def gap(it):
@@ -229,37 +282,48 @@ def gap(it):
 after_an_honest_one("a chain of roots with a gap", gap)
 repo = Repo(two)
 after_an_honest_one("threshold of the root before not met",
-                    lambda it: (it.rotate(old_signers=it.keys["root"][:1]), it.publish(4)),
-                    repo=repo)
+                    lambda it: it.rotate(old_signers=it.keys["root"][:1])
+                    or it.publish(4), repo=repo)
 
 for name, signers, expected in [
-    ("delegated targets", None, "m"),
+    ("delegated targets", None, ["m"]),
     ("delegated targets signed by another key", [STRANGER], UNTRUSTED),
 ]:
     repo = Repo()
     repo.delegate(signers)
-    case(name, repo, repo.step(expected))
+    only(name, repo, expected)
 
 for name in ["timestamp.json", "3.snapshot.json", "3.targets.json"]:
     repo = Repo().publish(3)
-    case(f"endless {name}", repo, repo.step(UNTRUSTED) | {"endless": name})
+    only(f"endless {name}", repo, endless=name)
     repo = Repo().publish(3)
     repo.files[name] = repo.files[name][:-30]
-    case(f"half of {name}", repo, repo.step(UNTRUSTED))
-for name in ["1.snapshot.json", "1.targets.json"]:
-    repo = Repo().publish()
-    repo.files[name] += b"\n"
-    case(f"{name} longer than listed", repo, repo.step(UNTRUSTED))
+    only(f"half of {name}", repo)
+
+# Rightly signed; only what is said of their length or digest is wrong.
+for role in ["listed", "listed_snapshot"]:
+    which = "snapshot" if role == "listed_snapshot" else "targets"
+    digest = lambda data: MetaFile.from_data(1, data, ["sha256"]).hashes
+    for what, listed in {
+        "longer than listed": lambda n, data: MetaFile(n, len(data) - 1, digest(data)),
+        "longer than listed, without a digest": lambda n, data: MetaFile(n, len(data) - 1),
+        "of another digest": lambda n, data: MetaFile(n, len(data), {"sha256": "00" * 32}),
+        "of another digest, without a length": lambda n, data: MetaFile(n, None,
+                                                                        {"sha256": "00" * 32}),
+    }.items():
+        after_an_honest_one(f"{which} {what}",
+                            lambda it, role=role, listed=listed: it.publish(4, **{role: listed}))
+
 repo = Repo().publish()
 repo.files["timestamp.json"] = repo.files["1.snapshot.json"]
-case("a snapshot in place of the timestamp", repo, repo.step(UNTRUSTED))
+only("a snapshot in place of the timestamp", repo)
 
 for name in ["timestamp.json", "1.snapshot.json", "1.targets.json"]:
     repo = Repo().publish()
     del repo.files[name]
-    case(f"missing {name}", repo, repo.step("refused"))
+    only(f"missing {name}", repo, "refused")
 
-one("an unknown kind beside", "m", customs=[model(), model("x", kind="later")])
+one("an unknown kind beside", ["m"], customs=[model(), model("x", kind="later")])
 for what, custom in {
     "no id": model(id=None), "an empty id": model(""), "a path as id": model("../m"),
     "no urls": model(urls=None), "empty urls": model(urls=[]), "a number as url": model(urls=[7]),
@@ -271,5 +335,6 @@ for what, custom in {
 }.items():
     one(f"custom with {what}", customs=[custom])
 one("one id twice", customs=[model(), model()])
+one("two ids", ["m", "n"], customs=[model(), model("n")])
 
 print(json.dumps(CASES))

@@ -226,6 +226,8 @@ impl Catalogs {
 }
 
 #[cfg(test)]
+mod freeze_tests;
+#[cfg(test)]
 mod matrix_tests;
 #[cfg(test)]
 mod repository;

@@ -91,13 +91,18 @@ impl Repository {
 
     /// Publishes timestamp, snapshot and targets of one version.
     pub(super) async fn publish(&self, version: u64, expires: &str, customs: &[Value]) {
-        self.publish_signed_by(&self.online_key, &self.root, version, expires, customs).await;
+        self.publish_until(version, Expiries::all(expires), customs).await;
+    }
+
+    /// The same, each role with an end of its own.
+    pub(super) async fn publish_until(&self, version: u64, until: Expiries, customs: &[Value]) {
+        self.publish_signed_by(&self.online_key, &self.root, version, until, customs).await;
     }
 
     /// The same, as whoever holds `key` would under the first root.
     pub(super) async fn publish_as(&self, key: &Key, version: u64, customs: &[Value]) {
         let root = root_of(1, &self.root_key, key);
-        self.publish_signed_by(key, &root, version, FUTURE, customs).await;
+        self.publish_signed_by(key, &root, version, Expiries::all(FUTURE), customs).await;
     }
 
     async fn publish_signed_by(
@@ -105,21 +110,21 @@ impl Repository {
         key: &Key,
         root: &Root,
         version: u64,
-        expires: &str,
+        until: Expiries,
         customs: &[Value],
     ) {
         let number = NonZeroU64::new(version).unwrap();
-        let at = || expires.parse().unwrap();
-        let mut targets = Targets::new(SPEC.to_owned(), number, at());
+        let at = |expires: String| expires.parse().unwrap();
+        let mut targets = Targets::new(SPEC.to_owned(), number, at(until.targets));
         for (n, custom) in customs.iter().enumerate() {
             let name = TargetName::new(format!("target-{n}")).unwrap();
             targets.targets.insert(name, target(u8::try_from(n).unwrap(), custom));
         }
         let targets = signed(targets, root, key).await;
-        let mut snapshot = Snapshot::new(SPEC.to_owned(), number, at());
+        let mut snapshot = Snapshot::new(SPEC.to_owned(), number, at(until.snapshot));
         snapshot.meta.insert("targets.json".to_owned(), described(version, &targets));
         let snapshot = signed(snapshot, root, key).await;
-        let mut timestamp = Timestamp::new(SPEC.to_owned(), number, at());
+        let mut timestamp = Timestamp::new(SPEC.to_owned(), number, at(until.timestamp));
         timestamp.meta.insert("snapshot.json".to_owned(), described(version, &snapshot));
         let timestamp = signed(timestamp, root, key).await;
         let mut files = self.files.lock().unwrap();
@@ -132,6 +137,20 @@ impl Repository {
         let signed = signed(self.root.clone(), &self.root, &self.root_key).await;
         let name = format!("{}.root.json", self.root.version);
         self.files.lock().unwrap().insert(name, signed.buffer().clone());
+    }
+}
+
+/// When each role ends, as RFC 3339 writes it.
+pub(super) struct Expiries {
+    pub(super) timestamp: String,
+    pub(super) snapshot: String,
+    pub(super) targets: String,
+}
+
+impl Expiries {
+    pub(super) fn all(expires: &str) -> Self {
+        let [timestamp, snapshot, targets] = [(); 3].map(|()| expires.to_owned());
+        Self { timestamp, snapshot, targets }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    fn new(repository: &Repository) -> Self {
+    pub(super) fn new(repository: &Repository) -> Self {
         Self::giving(repository.files.clone(), repository.pinned())
     }
 
@@ -101,7 +101,7 @@ impl Stand {
     }
 
     /// The gateway fails with 500 from now on.
-    fn fail(&self) {
+    pub(super) fn fail(&self) {
         self.status.store(500, Ordering::SeqCst);
     }
 
@@ -113,6 +113,12 @@ impl Stand {
 
 pub(super) async fn ids(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
     let catalog = catalogs.current().await?;
+    Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
+}
+
+/// What may be started, of this catalog or of the last one that was verified.
+pub(super) async fn startable(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
+    let catalog = catalogs.verified().await?;
     Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
 }
 

@@ -125,7 +125,14 @@ impl Updater {
                 return Err(transport.fault().unwrap_or_else(|| refusal_of(&error)));
             }
         };
-        let updated = self.judge(&repository, begun.floor.as_ref())?;
+        let updated = match self.judge(&repository, begun.floor.as_ref()) {
+            Ok(updated) => updated,
+            Err(fault) => {
+                // A rotation is believed whatever is wrong with the catalog beside it.
+                self.on_disk(move |datastore| datastore.commit_root(&begun)).await?;
+                return Err(fault);
+            }
+        };
         let (versions, copy) = (Versions::of(&repository), transport.copy());
         self.on_disk(move |datastore| {
             datastore.commit(begun.work.path(), &versions)?;
