@@ -69,6 +69,14 @@ Examples:
 
 Exit code 0 while the companion runs, available or not; 1 when it does not run.")]
     Status(Bare),
+    /// Watch it live: availability, requests, tokens a second, memory
+    #[command(after_help = "\
+Example:
+  companionctl top
+
+Keys: q quits, r shows the last refusals, l the runtime's output, Esc goes back. It needs a terminal
+of 80 columns and 24 rows; `companionctl status --json` is for programs.")]
+    Top(Bare),
     /// Sign in at the first-party service with the system browser
     SignIn(sign_in::SignInArgs),
     /// Revoke the session and forget it
@@ -149,6 +157,7 @@ impl Command {
             | Self::Enrich(_)
             | Self::Logs(_) => FailureShape::Event,
             Self::Status(_)
+            | Self::Top(_)
             | Self::SignOut(_)
             | Self::Session(_)
             | Self::Models(_)

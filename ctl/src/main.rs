@@ -65,6 +65,7 @@ async fn dispatch(
     let context = &*shared;
     match command {
         Command::Status(_) => commands::status::run(context, out).await,
+        Command::Top(_) => commands::top::run(context, out).await,
         Command::SignIn(args) => commands::sign_in::run(&args, context, out).await,
         Command::SignOut(_) => commands::sign_out::run(context, out).await,
         Command::Session(_) => commands::session::run(context, out).await,

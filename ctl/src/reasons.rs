@@ -58,6 +58,7 @@ const LIMITS: &str = "Raise the limit in [runtime] of the configuration, or use 
 
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, &str)] = &[
+    ("not_a_terminal", "This draws on a terminal, and there is none here.", "For programs there is `companionctl status --json`."),
     // The guard of the endpoint.
     ("ok", "The request was allowed.", ""),
     ("malformed_request", "The request could not be read.", "Check the client that sent it."),

@@ -54,6 +54,11 @@ impl Style {
         Self { colours: std::io::stderr().is_terminal() && wanted() }
     }
 
+    /// Whether it has any.
+    pub(crate) fn has_colours(self) -> bool {
+        self.colours
+    }
+
     #[cfg(test)]
     pub(crate) fn without_colours() -> Self {
         Self { colours: false }

@@ -21,7 +21,7 @@ fn nobody() -> StandIn {
 }
 
 /// Every command that needs the companion, with arguments that are right.
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["sign-in", "--no-browser"],
     &["sign-out"],
     &["session"],
@@ -36,6 +36,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["ui", "--no-browser"],
     &["lane"],
     &["logs"],
+    &["top"],
     &["status"],
 ];
 

@@ -1,5 +1,6 @@
 //! `companionctl chat` on a real terminal: what stays said, and what is kept of what was typed.
 
+#[expect(dead_code, reason = "the other tests of this program use the rest of it")]
 mod pty;
 #[expect(dead_code, reason = "the other tests of this program use the rest of it")]
 mod stand_in;

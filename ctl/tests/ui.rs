@@ -1,6 +1,7 @@
 //! `companionctl ui` from outside, before any browser: who is served, what is refused, and what
 //! the page is told.
 
+#[expect(dead_code, reason = "the other tests of this program use the rest of it")]
 mod pty;
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod stand_in;

@@ -67,9 +67,12 @@ impl Account {
         }
     }
 
-    /// Bytes of the answer's body that went out.
-    pub(crate) fn add(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+    /// A frame of the answer's body went out. A runtime that streams sends each event as a frame.
+    pub(crate) fn add(&mut self, frame: &[u8]) {
+        self.bytes += frame.len() as u64;
+        if frame.starts_with(b"data:") {
+            self.door.figures.streamed();
+        }
     }
 
     /// The runtime broke off in the middle of its answer.

@@ -1,8 +1,9 @@
 //! The front door's own figures: counted here, read by the status and by `/metrics`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use frontdoor_core::{Reason, routes};
 
@@ -11,6 +12,9 @@ use crate::runtime_facts;
 
 /// Upper bounds of the histogram's buckets, in milliseconds.
 const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 30_000];
+
+/// Requests that were not served and are remembered.
+const LAST_REFUSALS: usize = 32;
 
 /// Counters since the start of this process.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub(crate) struct Figures {
     connections: AtomicU64,
     admission: Histogram,
     first_byte: Histogram,
+    streamed_pieces: AtomicU64,
+    /// When, the route by its place in [`routes::names`], why; the newest in front.
+    last_refusals: Mutex<VecDeque<(Instant, usize, Reason)>>,
 }
 
 impl Default for Figures {
@@ -37,6 +44,8 @@ impl Default for Figures {
             connections: AtomicU64::new(0),
             admission: Histogram::default(),
             first_byte: Histogram::default(),
+            streamed_pieces: AtomicU64::new(0),
+            last_refusals: Mutex::default(),
         }
     }
 }
@@ -49,6 +58,31 @@ impl Figures {
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        if reason != Reason::Ok {
+            let mut last = self.last_refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            last.truncate(LAST_REFUSALS - 1);
+            last.push_front((Instant::now(), route, reason));
+        }
+    }
+
+    /// A piece of a streamed answer went out.
+    pub(crate) fn streamed(&self) {
+        self.streamed_pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Pieces of streamed answers so far.
+    pub(crate) fn streamed_pieces(&self) -> u64 {
+        self.streamed_pieces.load(Ordering::Relaxed)
+    }
+
+    /// The last requests that were not served, newest first: how long ago, route, reason.
+    pub(crate) fn last_refusals(&self) -> Vec<(Duration, &'static str, Reason)> {
+        let last = self.last_refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter()
+            .map(|(when, route, reason)| {
+                (when.elapsed(), routes::names().nth(*route).unwrap_or_default(), *reason)
+            })
+            .collect()
     }
 
     /// Reason code to count, over all routes, of those that came up.
@@ -205,5 +239,26 @@ impl Page {
         let sum = histogram.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
         self.line(&format!("{name}_sum"), sum);
         self.line(&format!("{name}_count"), count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_refusals_are_remembered_newest_first_and_no_more_than_that() {
+        let figures = Figures::default();
+        figures.count(0, Reason::Ok);
+        assert!(figures.last_refusals().is_empty());
+        for _ in 0..2 * LAST_REFUSALS {
+            figures.count(0, Reason::InvalidToken);
+        }
+        figures.count(1, Reason::CrossSiteForbidden);
+        let last = figures.last_refusals();
+        assert_eq!(last.len(), LAST_REFUSALS);
+        assert_eq!(last[0].2, Reason::CrossSiteForbidden);
+        assert_eq!(last[1].2, Reason::InvalidToken);
+        assert_eq!(Some(last[0].1), routes::names().nth(1));
     }
 }

@@ -98,7 +98,7 @@ impl Body for AnswerBody {
         match frame {
             Some(Ok(frame)) if frame.is_data() => {
                 if let (Some(account), Some(data)) = (&mut this.account, frame.data_ref()) {
-                    account.add(data.len());
+                    account.add(data);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

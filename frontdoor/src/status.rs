@@ -1,6 +1,6 @@
 //! The status as one message, and as JSON.
 
-use frontdoor_api::v1::FrontdoorStatus;
+use frontdoor_api::v1::{FrontdoorStatus, Refused};
 use frontdoor_core::lane::{self, Capabilities, LaneFacts};
 
 use crate::door::Door;
@@ -21,7 +21,19 @@ pub(crate) fn message(door: &Door) -> FrontdoorStatus {
         requests: door.figures.requests(),
         frontdoor_pid: std::process::id(),
         landlock_abi: confine::landlock_abi_in_force(),
+        streamed_pieces: door.figures.streamed_pieces(),
+        last_refusals: last_refusals(door),
     }
+}
+
+fn last_refusals(door: &Door) -> Vec<Refused> {
+    let last = door.figures.last_refusals().into_iter();
+    last.map(|(age, route, reason)| Refused {
+        age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        route: route.to_owned(),
+        reason: reason.as_str().to_owned(),
+    })
+    .collect()
 }
 
 /// The status as the body of GET `/companion/v1/status`.

@@ -21,4 +21,5 @@ pub(crate) mod sign_out;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod ui;

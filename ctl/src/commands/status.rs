@@ -19,13 +19,13 @@ use crate::terminal::{Paint, plain, size};
 /// `status --json`: contract 11. What is not known is null; counts that are not known are 0.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Report {
-    available: bool,
+    pub(super) available: bool,
     pub(super) missing: Vec<String>,
-    lifecycle: Option<&'static str>,
-    model: Option<String>,
-    endpoint: Option<String>,
+    pub(super) lifecycle: Option<&'static str>,
+    pub(super) model: Option<String>,
+    pub(super) endpoint: Option<String>,
     lane: String,
-    session: Option<&'static str>,
+    pub(super) session: Option<&'static str>,
     in_flight: u32,
     queued: u32,
     queue_wait_ms: Option<u64>,

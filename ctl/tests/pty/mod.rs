@@ -50,6 +50,11 @@ impl Pty {
         Self { child, keys, screen: follow(ours), shown: Vec::new(), read_up_to: 0 }
     }
 
+    /// The program, or `setsid` above it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Types, as a keyboard would.
     pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("typed");
