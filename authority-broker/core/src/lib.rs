@@ -27,3 +27,6 @@ pub mod token_response;
 
 pub use reasons::{OauthError, Reason};
 pub use secret::{OneTimeValue, Secret};
+
+#[cfg(test)]
+mod hostile_bytes_tests;
