@@ -151,3 +151,7 @@ fn state_of(standing: Standing) -> SessionState {
         Standing::SignedOut => SessionState::SignedOut,
     }
 }
+
+#[cfg(test)]
+#[path = "phase_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use authority_core::custody::Account;
 use authority_core::discovery::{Issuer, ServerMetadata};
 use authority_core::registration::ClientId;
+use authority_core::rpc::{self, Rpc};
 use authority_core::session::{
     MetaFact, RefreshEffect, RefreshOutcome, SessionFacts, SessionMeta, Standing, after_refresh,
     standing,
@@ -122,12 +123,16 @@ impl Sessions {
         Ok(Overview { standing: held.standing, expires_at, scopes })
     }
 
-    /// Whether there is a session that may be used or renewed.
-    pub(crate) async fn require_present(&self) -> Result<(), Reason> {
-        match self.held().await?.standing {
-            Standing::Valid | Standing::Refresh => Ok(()),
-            Standing::Reauth | Standing::SignedOut => Err(Reason::NotSignedIn),
+    /// Whether an RPC is allowed in the standing of now, as [`rpc::admit`] says.
+    ///
+    /// # Errors
+    /// `not_signed_in` or the keychain's, which is not asked where the standing does not matter.
+    pub(crate) async fn admit(&self, rpc: Rpc, at_hand: bool) -> Result<(), Reason> {
+        let admitted = |standing| rpc::admit(rpc, standing, at_hand);
+        if Standing::ALL.into_iter().all(|standing| admitted(standing).is_ok()) {
+            return Ok(());
         }
+        admitted(self.held().await?.standing)
     }
 
     /// A valid access token, renewed first if need be.

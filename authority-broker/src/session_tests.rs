@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use authority_core::Reason;
 use authority_core::custody::Account;
+use authority_core::rpc::Rpc;
 use authority_core::session::{SessionMeta, Standing};
 use http::{Request, Response};
 use serde_json::json;
@@ -120,7 +121,7 @@ async fn a_locked_keychain_authorises_nothing() {
         store.refuse(Some(refusal));
         assert_eq!(sessions.access_token().await.err(), Some(refusal));
         assert_eq!(sessions.overview().await.err(), Some(refusal));
-        assert_eq!(sessions.require_present().await.err(), Some(refusal));
+        assert_eq!(sessions.admit(Rpc::Pull, false).await.err(), Some(refusal));
         assert_eq!(sessions.sign_out().await.err(), Some(refusal));
     }
 }

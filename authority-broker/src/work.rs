@@ -7,6 +7,7 @@ use authority_api::v1::work_event::Event as Said;
 use authority_api::v1::{self, Failed, Progress, Ready, Starting, Verified, WorkEvent};
 use authority_core::Reason;
 use authority_core::catalog::{Catalog, CatalogEntry, Details};
+use authority_core::rpc::Rpc;
 use runtime_api::v1::{provision_event, start_event};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
@@ -44,7 +45,7 @@ impl Work {
 
     /// The catalog joined with the store.
     pub(crate) async fn list(&self) -> Result<Vec<v1::CatalogEntry>, Refusal> {
-        let catalog = self.catalogs.current().await?;
+        let catalog = self.catalogs.for_rpc(Rpc::ListCatalog).await?;
         let store = self.supervisor.store().await?;
         Ok(catalog.entries().map(|entry| joined(entry, &store)).collect())
     }
@@ -61,7 +62,7 @@ impl Work {
     }
 
     async fn pull_to(&self, id: &str, events: &Events) -> Result<(), Refusal> {
-        let catalog = self.catalogs.current().await?;
+        let catalog = self.catalogs.for_rpc(Rpc::Pull).await?;
         let mut provisioning = self.supervisor.provision(catalog.get(id)?).await?;
         loop {
             match next(&mut provisioning).await?.event {
@@ -94,7 +95,7 @@ impl Work {
     }
 
     async fn start_to(&self, id: &str, events: Option<&Events>) -> Result<(), Refusal> {
-        let catalog = self.catalogs.verified().await?;
+        let catalog = self.catalogs.for_rpc(Rpc::Start).await?;
         let _steering = self.steering.lock().await;
         if events.is_none() && self.wanted.wish().is_none_or(|wish| wish.model != id) {
             // A person stopped it in the meantime.
@@ -140,7 +141,7 @@ impl Work {
 
     /// Removes an id from the store; returns the bytes freed.
     pub(crate) async fn remove(&self, id: &str) -> Result<u64, Refusal> {
-        let catalog = self.catalogs.verified().await?;
+        let catalog = self.catalogs.for_rpc(Rpc::Remove).await?;
         let entry = catalog.get(id)?;
         let freed = self.supervisor.remove(entry).await?;
         self.wanted.not(id);
@@ -149,7 +150,7 @@ impl Work {
 
     /// Has an id of the store hashed again.
     pub(crate) async fn verify(&self, id: &str) -> Result<(), Refusal> {
-        let catalog = self.catalogs.verified().await?;
+        let catalog = self.catalogs.for_rpc(Rpc::Verify).await?;
         self.supervisor.verify(catalog.get(id)?).await
     }
 

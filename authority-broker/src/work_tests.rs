@@ -180,7 +180,7 @@ async fn stand(configured: &str) -> Stand {
     let client = Supervisor::new(channel(supervisor.clone()).await, &hosts);
     let dir = tempfile::tempdir().unwrap();
     let wanted = Wanted::new(dir.path(), "start", configured);
-    let catalogs = Catalogs::holding(catalog, sessions);
+    let catalogs = Catalogs::holding(catalog, false, sessions);
     let work = Work::new(catalogs, client, Arc::clone(&wanted));
     Stand { work, wanted, supervisor, _dir: dir }
 }

@@ -21,6 +21,7 @@ pub mod pkce;
 mod reasons;
 pub mod redirect;
 pub mod registration;
+pub mod rpc;
 mod secret;
 pub mod session;
 pub mod token_response;

@@ -81,7 +81,7 @@ pub enum MetaFact {
 }
 
 /// What a session is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// The access token may be used.
     Valid,
@@ -91,6 +91,11 @@ pub enum Standing {
     Reauth,
     /// There is none.
     SignedOut,
+}
+
+impl Standing {
+    /// Every standing.
+    pub const ALL: [Self; 4] = [Self::Valid, Self::Refresh, Self::Reauth, Self::SignedOut];
 }
 
 /// The standing of a session at `now`, in seconds since the epoch: valid while `now` + 30 s lies

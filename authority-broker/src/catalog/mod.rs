@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use authority_core::catalog::{Catalog, HostName};
+use authority_core::rpc::{Needs, Rpc};
 use authority_core::{Reason, Secret};
 use companion_settings::Gateway;
 use tokio::sync::Mutex;
@@ -88,15 +89,25 @@ impl Catalogs {
         })
     }
 
-    /// The catalog as it is now, for whoever is signed in where the gateway asks for that: at
-    /// most 60 s old while the gateway answers, else the last verified one until it expires.
+    /// The catalog that an RPC needs, if it is allowed in the session's standing.
+    ///
+    /// As it is now: at most 60 s old while the gateway answers, else the last verified one until
+    /// it expires. For starting, removing and verifying what was provisioned before: any verified
+    /// one that is unexpired.
     ///
     /// # Errors
     /// `not_signed_in`, `catalog_unreachable`, `manifest_untrusted` and the session's.
-    pub(crate) async fn current(&self) -> Result<Arc<Catalog>, Reason> {
-        if self.needs_session {
-            self.sessions.require_present().await?;
+    pub(crate) async fn for_rpc(&self, rpc: Rpc) -> Result<Arc<Catalog>, Reason> {
+        if rpc.needs() == Needs::VerifiedCatalog {
+            let mut held = self.held.lock().await;
+            let known = self.known(&mut held).await;
+            self.admit(rpc, known.is_some()).await?;
+            return match known {
+                Some(known) => Ok(known),
+                None => self.update(&mut held).await,
+            };
         }
+        self.admit(rpc, false).await?;
         let mut held = self.held.lock().await;
         match &*held {
             Some(fresh) if fresh.is_fresh() && !self.on_disk => Ok(Arc::clone(&fresh.catalog)),
@@ -104,20 +115,11 @@ impl Catalogs {
         }
     }
 
-    /// Any verified catalog that is unexpired, whoever is signed in: for starting, and removing,
-    /// what was provisioned before.
-    ///
-    /// # Errors
-    /// As [`Self::current`], when there is none.
-    pub(crate) async fn verified(&self) -> Result<Arc<Catalog>, Reason> {
-        let mut held = self.held.lock().await;
-        if let Some(known) = self.known(&mut held).await {
-            return Ok(known);
+    async fn admit(&self, rpc: Rpc, at_hand: bool) -> Result<(), Reason> {
+        match self.needs_session {
+            true => self.sessions.admit(rpc, at_hand).await,
+            false => Ok(()),
         }
-        if self.needs_session {
-            self.sessions.require_present().await?;
-        }
-        self.update(&mut held).await
     }
 
     async fn update(&self, held: &mut Option<Held>) -> Result<Arc<Catalog>, Reason> {
@@ -209,7 +211,11 @@ fn updater(
 #[cfg(test)]
 impl Catalogs {
     /// One that holds this catalog, for tests of what is done with it.
-    pub(crate) fn holding(catalog: Catalog, sessions: Arc<Sessions>) -> Arc<Self> {
+    pub(crate) fn holding(
+        catalog: Catalog,
+        needs_session: bool,
+        sessions: Arc<Sessions>,
+    ) -> Arc<Self> {
         let held = Held {
             catalog: Arc::new(catalog),
             confirmed: Some(Instant::now()),
@@ -217,7 +223,7 @@ impl Catalogs {
         };
         Arc::new(Self {
             updater: Err(Reason::CatalogUnreachable),
-            needs_session: false,
+            needs_session,
             on_disk: false,
             sessions,
             held: Mutex::new(Some(held)),

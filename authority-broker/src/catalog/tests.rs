@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use authority_core::Reason;
 use authority_core::custody::Account;
+use authority_core::rpc::Rpc;
 use authority_core::session::SessionMeta;
 use companion_settings::Gateway as Configured;
 use http::{Request, Response};
@@ -112,13 +113,13 @@ impl Stand {
 }
 
 pub(super) async fn ids(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
-    let catalog = catalogs.current().await?;
+    let catalog = catalogs.for_rpc(Rpc::ListCatalog).await?;
     Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
 }
 
 /// What may be started, of this catalog or of the last one that was verified.
 pub(super) async fn startable(catalogs: &Catalogs) -> Result<Vec<String>, Reason> {
-    let catalog = catalogs.verified().await?;
+    let catalog = catalogs.for_rpc(Rpc::Start).await?;
     Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
 }
 
@@ -287,7 +288,7 @@ async fn without_the_gateway_the_last_catalog_is_listed_until_it_expires() {
     stand.fail();
     let restarted = stand.started();
     assert_eq!(ids(&restarted).await, only("m"));
-    assert_eq!(restarted.verified().await.unwrap().entries().count(), 1);
+    assert_eq!(restarted.for_rpc(Rpc::Start).await.unwrap().entries().count(), 1);
     spoil(&stand.datastore(), "offline.json");
     assert_eq!(ids(&stand.started()).await, Err(Reason::CatalogUnreachable));
 }
@@ -346,7 +347,10 @@ async fn a_catalog_that_needs_a_session_is_fetched_with_its_token_only() {
         stand.store.keychain().delete(account).await.unwrap();
     }
     assert_eq!(ids(&catalogs).await, Err(Reason::NotSignedIn));
-    assert!(catalogs.verified().await.is_ok(), "what was provisioned can still be started");
+    assert!(
+        catalogs.for_rpc(Rpc::Start).await.is_ok(),
+        "what was provisioned can still be started"
+    );
     stand.store.refuse(Some(Reason::KeychainLocked));
     assert_eq!(ids(&catalogs).await, Err(Reason::KeychainLocked));
 }
@@ -415,7 +419,7 @@ async fn a_catalog_of_this_disk_is_verified_like_any_other_and_read_anew() {
     repository.publish(1, FUTURE, &[beside("m")]).await;
     write();
     assert_eq!(ids(&catalogs).await, only("m"));
-    let entry = catalogs.current().await.unwrap().get("m").unwrap().clone();
+    let entry = catalogs.for_rpc(Rpc::ListCatalog).await.unwrap().get("m").unwrap().clone();
     assert_eq!((entry.import, entry.urls.len()), (format!("{}.target-0", "00".repeat(32)), 0));
     repository.publish(2, FUTURE, &[beside("n")]).await;
     write();
