@@ -21,8 +21,8 @@ pub use grpc::answers_grpc_as;
 pub use http::{RawResponse, get, open_stream, post, raw_request};
 pub use mischief::Mischief;
 pub use process::{
-    gone, inet_sockets_of, is_alive, kill, memory_of, need_root, sockets_in, tcp_listeners_of,
-    threads_of,
+    freeze, gone, inet_sockets_of, is_alive, kill, memory_of, need_root, sockets_in,
+    tcp_listeners_of, threads_of,
 };
 pub use ui::Ui;
 pub use world::World;

@@ -41,6 +41,14 @@ pub fn kill(pid: u32) -> Result<()> {
     pidfd_send_signal(pidfd(pid)?, Signal::KILL).context("kill")
 }
 
+/// Stops a process where it stands, so that it can react to nothing; only [`kill`] still reaches it.
+///
+/// # Errors
+/// When it is not there.
+pub fn freeze(pid: u32) -> Result<()> {
+    pidfd_send_signal(pidfd(pid)?, Signal::STOP).context("freeze")
+}
+
 /// Resolves when the process has ended, told by its pidfd.
 ///
 /// # Errors

@@ -172,6 +172,12 @@ impl World {
         self.companion.runtime_dir()
     }
 
+    /// Where the launcher and the broker keep what outlives a start.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.companion.state_dir()
+    }
+
     /// What the processes have logged.
     #[must_use]
     pub fn log(&self) -> String {

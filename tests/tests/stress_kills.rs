@@ -1,11 +1,16 @@
 //! Kill any process at any moment: nothing orphaned, back to service by itself (promise 6).
 
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use frontdoor_api::v1::frontdoor_inspect_client::FrontdoorInspectClient;
 use frontdoor_api::v1::{FrontdoorStatus, WatchStatusRequest};
 use promises::{World, is_alive, kill};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
 use tonic::Streaming;
 
 async fn comes_back_after_the_death_of(role: &str) -> Result<()> {
@@ -111,6 +116,61 @@ async fn a_killed_launcher_takes_everything_with_it_and_a_new_start_works() -> R
     world.ctl_events(&["start", promises::MODEL_ID]).await?.expect_success();
     assert_eq!(world.status().await?["available"], true);
     Ok(())
+}
+
+/// With the launcher frozen nobody is left to end the runtime but the kernel. What a fresh start
+/// then finds is a record: it names a stand-in here, which listens in name where the runtime
+/// did, since the real one cannot be made to outlive its supervisor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_launcher_and_supervisor_were_killed_together_ends_the_recorded_runtime()
+-> Result<()> {
+    let mut world = World::ready().await?;
+    let pids = world.pids().await?;
+    let launcher = world.pid_of("launcher").await?;
+    let runtime = world.pid_of("runtime").await?;
+    let supervisor = world.pid_of("supervisor").await?;
+    promises::freeze(launcher)?;
+    kill(supervisor)?;
+    promises::gone(runtime).await?;
+    kill(launcher)?;
+    for pid in pids {
+        promises::gone(pid).await?;
+    }
+
+    let mut stale = stale_runtime(&world).await?;
+    let pid = stale.id().context("the stand-in has ended")?;
+    let record = world.state_dir().join("runtime.json");
+    let mut left: serde_json::Value = serde_json::from_slice(&fs::read(&record)?)?;
+    assert_eq!(left["pid"], runtime, "the killed launcher's record");
+    left["pid"] = pid.into();
+    left["start_time"] = start_time(pid)?.into();
+    fs::write(&record, left.to_string())?;
+
+    world.restart().await?;
+    let ended = tokio::time::timeout(Duration::from_secs(20), stale.wait()).await??;
+    assert_eq!(ended.signal(), Some(9), "{ended}");
+    world.ctl_events(&["start", promises::MODEL_ID]).await?.expect_success();
+    assert_eq!(world.status().await?["available"], true);
+    Ok(())
+}
+
+/// A process with the argument that every runtime of this companion has.
+async fn stale_runtime(world: &World) -> Result<Child> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo; read line", "runtime"]);
+    command.arg(world.runtime_dir().join("runtime").join("runtime.sock"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    // Its arguments are in place once it speaks, not yet when the spawn returns.
+    child.stdout.as_mut().context("no output")?.read_exact(&mut [0]).await?;
+    Ok(child)
+}
+
+/// Field 22 of `/proc/<pid>/stat`, in clock ticks after boot (`proc_pid_stat(5)`).
+fn start_time(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(')').next().context("no name")?;
+    Ok(after_name.split_whitespace().nth(19).context("no start time")?.parse()?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
