@@ -23,7 +23,7 @@ pub(crate) const IDLE_UPSTREAM: Duration = Duration::from_secs(2);
 /// Bodies held in memory at one time, in multiples of the largest body allowed.
 pub(crate) const BODIES_IN_MEMORY: u64 = 8;
 /// A body from this size on is checked off the executor.
-pub(crate) const BODY_CHECKED_ASIDE_BYTES: usize = 256 * 1024;
+pub(crate) const BODY_CHECKED_ASIDE_BYTES: usize = 64 * 1024;
 /// The runtime's answer to the health question.
 pub(crate) const HEALTH_ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// The whole probe through the own listener; longer than the runtime's part of it, so that a
@@ -48,5 +48,3 @@ pub(crate) const WATCH_LONGEST: Duration = Duration::from_millis(500);
 pub(crate) const GRPC_MESSAGE_BYTES: usize = 64 * 1024;
 /// After an error of `accept` that is not one connection's own.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Threads of the executor.
-pub(crate) const WORKER_THREADS: usize = 2;

@@ -60,13 +60,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads what it is told, confines itself, and only then starts threads and serves.
+/// Reads what it is told, confines itself, and only then serves: on one thread, since what it does
+/// for a request is shorter than waking another one. What takes long is done aside.
 fn run() -> Result<(), FrontdoorError> {
     let charter = peer_socket::read_charter().map_err(FrontdoorError::ReadCharter)?;
     let charter = FrontdoorCharter::decode(&charter).map_err(FrontdoorError::Charter)?;
     confine_to(&charter)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(limits::WORKER_THREADS)
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(FrontdoorError::Executor)?
