@@ -10,6 +10,8 @@ mod endpoint;
 mod enrich;
 mod output;
 mod reasons;
+#[cfg(test)]
+mod reference;
 mod refusal;
 mod terminal;
 
