@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod enrich;
 pub(crate) mod env;
 pub(crate) mod exec;
+mod fit;
 pub(crate) mod lane;
 pub(crate) mod logs;
 pub(crate) mod man;

@@ -8,6 +8,7 @@ use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use super::fit::Memory;
 use crate::context::{Context, Process, limits};
 use crate::output::Output;
 use crate::refusal::Failure;
@@ -37,12 +38,14 @@ pub(crate) async fn run(
     let call = broker.list_catalog(ListCatalogRequest {});
     let catalog = context.ask(Process::Broker, limits::NETWORK, call).await?;
     let found = if args.verify { verify(&catalog.entries, context).await? } else { Found::new() };
-    let models: Vec<Value> = catalog.entries.iter().map(|entry| as_json(entry, &found)).collect();
+    let memory = Memory::of_this_machine(context.settings());
+    let models: Vec<Value> =
+        catalog.entries.iter().map(|entry| as_json(entry, &found, memory)).collect();
     out.object(&json!({ "models": models }))?;
     if catalog.entries.is_empty() {
         out.say("The catalog is empty.")?;
     } else {
-        out.say(&table(&catalog.entries, &found))?;
+        out.say(&table(&catalog.entries, &found, memory))?;
     }
     let all_hold = found.values().all(|reason| reason == VERIFIED);
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -77,10 +80,10 @@ fn says_what_is_wrong(reason: &str) -> bool {
 
 /// An entry of the catalog with its stable field names, without a verification.
 pub(super) fn entry_as_json(entry: &CatalogEntry) -> Value {
-    as_json(entry, &Found::new())
+    as_json(entry, &Found::new(), None)
 }
 
-fn as_json(entry: &CatalogEntry, found: &Found) -> Value {
+fn as_json(entry: &CatalogEntry, found: &Found, memory: Option<Memory>) -> Value {
     let mut value = json!({
         "id": entry.id,
         "kind": kind_word(entry.kind()),
@@ -104,15 +107,18 @@ fn as_json(entry: &CatalogEntry, found: &Found) -> Value {
     };
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
+        if let Some(memory) = memory.filter(|_| entry.kind() == Kind::Model) {
+            value.insert("memory".to_owned(), memory.as_json(entry.size_bytes));
+        }
         value.extend(found.get(&entry.id).map(|found| ("verification".to_owned(), json!(found))));
     }
     value
 }
 
-fn table(entries: &[CatalogEntry], found: &Found) -> String {
+fn table(entries: &[CatalogEntry], found: &Found, memory: Option<Memory>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["ID", "KIND", "SIZE", "LICENCE", "STATE", "DETAILS"]);
+    table.set_header(["ID", "KIND", "SIZE", "LICENCE", "STATE", "MEMORY", "DETAILS"]);
     for entry in entries {
         table.add_row([
             Cell::new(plain(&entry.id)),
@@ -120,6 +126,7 @@ fn table(entries: &[CatalogEntry], found: &Found) -> String {
             Cell::new(size(entry.size_bytes)).set_alignment(CellAlignment::Right),
             Cell::new(plain(&entry.license)),
             Cell::new(state_for_people(entry, found)),
+            Cell::new(memory_for_people(entry, memory)),
             Cell::new(details(entry)),
         ]);
     }
@@ -158,6 +165,11 @@ fn state_for_people<'a>(entry: &CatalogEntry, found: &'a Found) -> &'a str {
     }
 }
 
+fn memory_for_people(entry: &CatalogEntry, memory: Option<Memory>) -> String {
+    let memory = memory.filter(|_| entry.kind() == Kind::Model);
+    memory.map(|memory| memory.for_people(entry.size_bytes)).unwrap_or_default()
+}
+
 fn details(entry: &CatalogEntry) -> String {
     let words = match entry.kind() {
         Kind::Model => vec![
@@ -191,7 +203,7 @@ mod tests {
     #[test]
     fn a_model_has_stable_field_names() {
         assert_eq!(
-            as_json(&model(), &Found::new()),
+            as_json(&model(), &Found::new(), None),
             json!({
                 "id": "smollm2", "kind": "model", "size_bytes": 98_362_432,
                 "license": "Apache-2.0", "state": "absent", "context_length": 8192,
@@ -203,15 +215,24 @@ mod tests {
     #[test]
     fn the_state_is_the_strongest_that_holds() {
         let provisioned = CatalogEntry { provisioned: true, ..model() };
-        assert_eq!(as_json(&provisioned, &Found::new())["state"], "provisioned");
+        assert_eq!(as_json(&provisioned, &Found::new(), None)["state"], "provisioned");
         let running = CatalogEntry { running: true, ..provisioned };
-        assert_eq!(as_json(&running, &Found::new())["state"], "running");
+        assert_eq!(as_json(&running, &Found::new(), None)["state"], "running");
+    }
+
+    #[test]
+    fn a_model_says_whether_it_fits_and_a_runtime_does_not() {
+        let memory = Memory::of_this_machine(&companion_settings::Settings::default());
+        assert!(as_json(&model(), &Found::new(), memory)["memory"]["needed_bytes"].is_u64());
+        assert!(table(&[model()], &Found::new(), memory).contains("349.81 MiB"));
+        let runtime = CatalogEntry { kind: Kind::Runtime.into(), ..model() };
+        assert_eq!(as_json(&runtime, &Found::new(), memory)["memory"], Value::Null);
     }
 
     #[test]
     fn a_hostile_catalog_text_cannot_act_on_the_terminal() {
         let hostile = CatalogEntry { license: "MIT\u{1b}[2J".to_owned(), ..model() };
-        let text = table(&[hostile], &Found::new());
+        let text = table(&[hostile], &Found::new(), None);
         assert!(!text.contains('\u{1b}'));
         assert!(text.contains("smollm2") && text.contains("not pulled"));
     }
