@@ -1,6 +1,8 @@
 //! The one monotonic clock, in milliseconds, that every decision of this process is given.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Counts from its making.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,7 @@ impl Clock {
     }
 
     /// The moment of a deadline of this clock, for timers.
-    pub(crate) fn instant(&self, at_ms: u64) -> tokio::time::Instant {
-        (self.start + Duration::from_millis(at_ms)).into()
+    pub(crate) fn instant(&self, at_ms: u64) -> Instant {
+        self.start + Duration::from_millis(at_ms)
     }
 }

@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads what it is told, confines itself, and only then serves: on one thread, since what it does
-/// for a request is shorter than waking another one. What takes long is done aside.
+/// Reads what it is told, confines itself, and only then serves: on one thread, since a second one
+/// brought no request through sooner (docs/endpoint.md). What takes long is done aside.
 fn run() -> Result<(), FrontdoorError> {
     let charter = peer_socket::read_charter().map_err(FrontdoorError::ReadCharter)?;
     let charter = FrontdoorCharter::decode(&charter).map_err(FrontdoorError::Charter)?;

@@ -1,6 +1,9 @@
 //! One test's world: a development stack, a session bus with a keyring, and a companion, in
 //! directories of its own, gone when it is dropped.
 
+mod gateway;
+mod store;
+
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -362,104 +365,6 @@ impl World {
         Ok(output.into())
     }
 
-    /// Names of what lies in the store as verified: neither partial nor bookkeeping.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn stored_artifacts(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for path in files_beneath(&self.companion.data_dir())? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    /// The verified model file in the store.
-    ///
-    /// # Errors
-    /// When it is not there.
-    pub fn stored_model(&self) -> Result<PathBuf> {
-        let wanted = self.model_sha256();
-        files_beneath(&self.companion.data_dir())?
-            .into_iter()
-            .find(|path| path.file_name().is_some_and(|name| name == wanted.as_str()))
-            .context("the model is not in the store")
-    }
-
-    /// The digest of the development model.
-    ///
-    /// # Panics
-    /// When the model cannot be read.
-    #[must_use]
-    pub fn model_sha256(&self) -> String {
-        let artifact = self.stack.artifact(MODEL_ID).expect("the model is listed");
-        let (_, digest) = devstack::catalog::measure(&artifact.file).expect("it can be read");
-        hex::encode(digest)
-    }
-
-    /// Where the model comes from.
-    ///
-    /// # Panics
-    /// When the catalog does not list it.
-    #[must_use]
-    pub fn model_url(&self) -> String {
-        self.stack.artifact(MODEL_ID).expect("the model is listed").urls[0].clone()
-    }
-
-    /// Every file in the state and runtime directories, with its bytes.
-    ///
-    /// # Errors
-    /// When one cannot be read.
-    pub fn state_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut files = files_beneath(&self.companion.state_dir())?;
-        files.extend(files_beneath(&self.companion.runtime_dir())?);
-        files.into_iter().map(|path| Ok((path.display().to_string(), fs::read(&path)?))).collect()
-    }
-
-    /// Resolves once the gateway has seen what the condition asks for.
-    ///
-    /// # Errors
-    /// When it has not in time.
-    pub async fn gateway_until(
-        &self,
-        condition: impl FnMut(&devstack::gateway::GatewayCounts) -> bool,
-    ) -> Result<()> {
-        let seen = self.stack.gateway.until(condition);
-        tokio::time::timeout(STATE_LIMIT, seen).await.context("not seen in time")?
-    }
-
-    /// Refreshes the gateway has granted.
-    #[must_use]
-    pub fn refreshes_seen(&self) -> u64 {
-        self.stack.gateway.counts().refreshes
-    }
-
-    /// Revocations the gateway was asked for.
-    #[must_use]
-    pub fn revocations_seen(&self) -> u64 {
-        self.stack.gateway.counts().revocations
-    }
-
-    /// Every OAuth secret the gateway has issued.
-    #[must_use]
-    pub fn issued_secrets(&self) -> Vec<String> {
-        self.stack.gateway.secrets()
-    }
-
-    /// Uses the session's refresh token as a thief would, who got hold of it.
-    ///
-    /// # Errors
-    /// When there is no live one.
-    pub fn spend_refresh_token_elsewhere(&self) -> Result<()> {
-        let gateway = &self.stack.gateway;
-        let spent = gateway.secrets().iter().any(|it| gateway.spend_refresh_token(it).is_ok());
-        ensure!(spent, "no live refresh token");
-        Ok(())
-    }
-
     /// Takes the layer in front away: the runtime directory traversable, every socket open.
     ///
     /// # Errors
@@ -480,22 +385,4 @@ fn values<'a, V: Into<toml::Value> + Clone>(
     config: &[(&'a str, &'a str, V)],
 ) -> Vec<(&'a str, &'a str, toml::Value)> {
     config.iter().map(|(section, key, value)| (*section, *key, value.clone().into())).collect()
-}
-
-fn files_beneath(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut todo = vec![dir.to_owned()];
-    while let Some(dir) = todo.pop() {
-        for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                todo.push(entry.path());
-            } else if kind.is_file() {
-                files.push(entry.path());
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
 }

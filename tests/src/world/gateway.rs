@@ -1,0 +1,48 @@
+//! What a world's gateway has seen and issued.
+
+use anyhow::{Context, Result, ensure};
+
+use super::{STATE_LIMIT, World};
+
+impl World {
+    /// Resolves once the gateway has seen what the condition asks for.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn gateway_until(
+        &self,
+        condition: impl FnMut(&devstack::gateway::GatewayCounts) -> bool,
+    ) -> Result<()> {
+        let seen = self.stack.gateway.until(condition);
+        tokio::time::timeout(STATE_LIMIT, seen).await.context("not seen in time")?
+    }
+
+    /// Refreshes the gateway has granted.
+    #[must_use]
+    pub fn refreshes_seen(&self) -> u64 {
+        self.stack.gateway.counts().refreshes
+    }
+
+    /// Revocations the gateway was asked for.
+    #[must_use]
+    pub fn revocations_seen(&self) -> u64 {
+        self.stack.gateway.counts().revocations
+    }
+
+    /// Every OAuth secret the gateway has issued.
+    #[must_use]
+    pub fn issued_secrets(&self) -> Vec<String> {
+        self.stack.gateway.secrets()
+    }
+
+    /// Uses the session's refresh token as a thief would, who got hold of it.
+    ///
+    /// # Errors
+    /// When there is no live one.
+    pub fn spend_refresh_token_elsewhere(&self) -> Result<()> {
+        let gateway = &self.stack.gateway;
+        let spent = gateway.secrets().iter().any(|it| gateway.spend_refresh_token(it).is_ok());
+        ensure!(spent, "no live refresh token");
+        Ok(())
+    }
+}
