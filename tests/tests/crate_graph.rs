@@ -38,10 +38,11 @@ devstack:
 xtask:
 endpoint-bench: captured confine
 captured:
-promises: captured devstack authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
+typist:
+promises: captured devstack typist authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings
 ";
 const CORES: &str = "authority-core runtime-core frontdoor-core";
-const DEVELOPMENT: &str = "devstack endpoint-bench captured xtask promises";
+const DEVELOPMENT: &str = "devstack endpoint-bench captured typist xtask promises";
 
 #[test]
 fn no_process_but_the_broker_links_credential_code() {
