@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use authority_api::v1::work_event::Event as Said;
-use authority_api::v1::{self, Failed, Progress, Ready, Starting, Verified, WorkEvent};
+use authority_api::v1::{self, Expected, Failed, Progress, Ready, Starting, Verified, WorkEvent};
 use authority_core::Reason;
 use authority_core::catalog::{Catalog, CatalogEntry, Details};
 use authority_core::rpc::Rpc;
@@ -12,6 +12,7 @@ use runtime_api::v1::{provision_event, start_event};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 use tonic::{Status, Streaming};
+use url::Url;
 
 use crate::catalog::Catalogs;
 use crate::limits::{WANTED_INTERVAL, WANTED_RETRY};
@@ -63,7 +64,9 @@ impl Work {
 
     async fn pull_to(&self, id: &str, events: &Events) -> Result<(), Refusal> {
         let catalog = self.catalogs.for_rpc(Rpc::Pull).await?;
-        let mut provisioning = self.supervisor.provision(catalog.get(id)?).await?;
+        let entry = catalog.get(id)?;
+        let mut provisioning = self.supervisor.provision(entry).await?;
+        say(Said::Expected(expected(entry)), events).await;
         loop {
             match next(&mut provisioning).await?.event {
                 Some(provision_event::Event::Progress(progress)) => {
@@ -223,6 +226,16 @@ fn to_start<'a>(
         return Err(Reason::NotProvisioned);
     }
     Ok((model, catalog.newest_runtime(OS, ARCH, store.provisioned())?))
+}
+
+fn expected(entry: &CatalogEntry) -> Expected {
+    let mut hosts: Vec<_> = entry.urls.iter().filter_map(|url| host_of(url)).collect();
+    hosts.dedup();
+    Expected { id: entry.id.clone(), size_bytes: entry.size_bytes, hosts }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    Some(Url::parse(url).ok()?.host_str()?.to_owned())
 }
 
 fn joined(entry: &CatalogEntry, store: &StoreView) -> v1::CatalogEntry {

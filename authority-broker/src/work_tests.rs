@@ -238,8 +238,9 @@ async fn a_pull_hands_over_plain_values_and_relays_how_it_goes() {
         ProvisionEvent { event: Some(provision_event::Event::Verified(Verified {})) },
     ]);
     let events = stand.pull("m").await;
-    assert!(matches!(&events[..], [Said::Progress(p), Said::Verified(v)]
-        if p.id == "m" && p.received_bytes == 5 && p.bytes_per_second == 7 && v.id == "m"));
+    assert!(matches!(&events[..], [Said::Expected(e), Said::Progress(p), Said::Verified(v)]
+        if e.id == "m" && e.size_bytes == 10 && e.hosts == ["models.test"]
+            && p.id == "m" && p.received_bytes == 5 && p.bytes_per_second == 7 && v.id == "m"));
     let artifact = stand.supervisor.state().artifacts.pop().unwrap();
     assert_eq!(artifact.sha256, hex::encode(MODEL));
     assert_eq!((artifact.id.as_str(), artifact.size_bytes), ("m", 10));
@@ -275,7 +276,7 @@ async fn the_supervisor_s_refusals_pass_and_a_broken_stream_is_one() {
     let stand = stand("").await;
     let mismatch = provision_event::Event::Failed(Failed { reason: "digest_mismatch".to_owned() });
     stand.supervisor.state().provision.push_back(ProvisionEvent { event: Some(mismatch) });
-    assert_eq!(stand.pull("m").await, failed("digest_mismatch"));
+    assert_eq!(stand.pull("m").await[1..], failed("digest_mismatch"));
     stand.supervisor.state().refusal = Some(Status::failed_precondition("disk_full"));
     assert_eq!(stand.pull("m").await, failed("disk_full"));
     stand.supervisor.state().refusal = None;

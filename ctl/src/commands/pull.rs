@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use authority_api::v1::{Progress, PullRequest, work_event};
+use authority_api::v1::{Expected, Progress, PullRequest, work_event};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::context::{Context, Process, limits};
 use crate::output::Output;
 use crate::refusal::{Failure, Refusal};
-use crate::terminal::{Paint, draws_progress, plain};
+use crate::terminal::{Paint, draws_progress, plain, size};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -42,14 +42,18 @@ pub(super) async fn pull(id: &str, context: &Context, out: &Output) -> Result<()
     let call = broker.pull(PullRequest { id: id.to_owned() });
     let mut events = context.ask(Process::Broker, limits::NETWORK, call).await?;
     let mut bar = Bar::new(id, out);
+    let mut checks = Checks::new(out);
     while let Some(event) = context.next(Process::Broker, &mut events).await? {
         match event.event {
+            Some(work_event::Event::Expected(expected)) => checks.begin(&expected),
             Some(work_event::Event::Progress(progress)) => {
+                checks.arriving();
                 out.event("progress", as_json(id, &progress))?;
                 bar.show(&progress);
             }
             Some(work_event::Event::Verified(_)) => {
                 bar.end();
+                checks.passed();
                 out.event("verified", json!({ "id": id }))?;
                 let done = out.style().paint(Paint::Good, "verified");
                 out.say(&format!("{} {done}", plain(id)))?;
@@ -73,6 +77,58 @@ pub(super) fn as_json(id: &str, progress: &Progress) -> Value {
         "total": progress.total_bytes,
         "bytes_per_second": progress.bytes_per_second,
     })
+}
+
+/// Says on a terminal what is checked, as it is.
+struct Checks<'a> {
+    out: Option<&'a Output>,
+    expected: Expected,
+    arrived: bool,
+}
+
+impl<'a> Checks<'a> {
+    fn new(out: &'a Output) -> Self {
+        let out = Some(out).filter(|out| !out.is_json() && draws_progress());
+        Self { out, expected: Expected::default(), arrived: false }
+    }
+
+    fn begin(&mut self, expected: &Expected) {
+        self.expected = expected.clone();
+        let (id, size, from) = (plain(&expected.id), size(expected.size_bytes), self.from());
+        self.say(&format!("{id}: {size} from {from}, as the catalog signs"));
+    }
+
+    /// Bytes come, so the file was not there.
+    fn arriving(&mut self) {
+        self.arrived = true;
+    }
+
+    fn passed(&self) {
+        if !self.arrived {
+            return self.say("  it is in the store, unchanged since it was verified");
+        }
+        let size = self.expected.size_bytes;
+        self.say(&format!(
+            "  source  {}, which the catalog and the configuration allow",
+            self.from()
+        ));
+        self.say(&format!("  size    {size} bytes, as signed"));
+        self.say("  digest  SHA-256 of every byte, as signed");
+        self.say("  kept    under that digest; a start looks whether it is still that file");
+    }
+
+    fn from(&self) -> String {
+        match self.expected.hosts.as_slice() {
+            [] => "this disk".to_owned(),
+            hosts => plain(&hosts.join(" or ")),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if let Some(out) = self.out {
+            out.remark(line);
+        }
+    }
 }
 
 /// The bar on the terminal; hidden elsewhere.

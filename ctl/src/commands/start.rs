@@ -109,7 +109,12 @@ async fn start(id: &str, context: &Context, out: &Output) -> Result<(), Failure>
             Some(work_event::Event::Failed(failed)) => {
                 return Err(Refusal::told(&failed.reason).into());
             }
-            Some(work_event::Event::Progress(_) | work_event::Event::Verified(_)) | None => {}
+            Some(
+                work_event::Event::Expected(_)
+                | work_event::Event::Progress(_)
+                | work_event::Event::Verified(_),
+            )
+            | None => {}
         }
     }
     Err(Refusal::new("unexpected_answer").into())

@@ -23,7 +23,12 @@ pub(super) async fn pull(id: &str, context: &Context, events: &Events) -> Result
                 return Ok(());
             }
             Some(work_event::Event::Failed(failed)) => return Err(Refusal::told(&failed.reason)),
-            Some(work_event::Event::Starting(_) | work_event::Event::Ready(_)) | None => {}
+            Some(
+                work_event::Event::Expected(_)
+                | work_event::Event::Starting(_)
+                | work_event::Event::Ready(_),
+            )
+            | None => {}
         }
     }
     Err(Refusal::new("unexpected_answer"))
@@ -58,6 +63,7 @@ async fn until_ready(id: &str, context: &Context) -> Result<(), Refusal> {
             Some(work_event::Event::Failed(failed)) => return Err(Refusal::told(&failed.reason)),
             Some(
                 work_event::Event::Starting(_)
+                | work_event::Event::Expected(_)
                 | work_event::Event::Progress(_)
                 | work_event::Event::Verified(_),
             )
