@@ -21,7 +21,9 @@ async fn a_person_gets_from_signing_in_to_an_answer_in_the_browser() -> Result<(
     world.follow(link.as_str().context("no address")?).await?;
     until(&mut browser, &page, &says("#account-state", "Signed in")).await?;
 
+    until(&mut browser, &page, &says("#facts", "Landlock ABI")).await?;
     until(&mut browser, &page, &has_button(&format!("Download {MODEL_ID}"))).await?;
+    until(&mut browser, &page, &says(".file-fit[data-fits]", "it needs about")).await?;
     click(&mut browser, &page, &format!("Download {MODEL_ID}")).await?;
     until(&mut browser, &page, &says(".file-note", "Downloaded and verified")).await?;
     assert_eq!(world.stored_artifacts()?, [world.model_sha256()]);

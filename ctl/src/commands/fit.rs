@@ -7,6 +7,7 @@
 use companion_settings::Settings;
 use serde_json::{Value, json};
 
+use super::meminfo::Meminfo;
 use crate::terminal::size;
 
 /// Least that is reckoned beside the file, in bytes.
@@ -34,19 +35,9 @@ pub(super) enum Fit {
 impl Memory {
     /// Of this machine; None where the kernel does not tell.
     pub(super) fn of_this_machine(settings: &Settings) -> Option<Self> {
-        Self::read(&std::fs::read_to_string("/proc/meminfo").ok()?, settings.runtime.max_ram_bytes)
-    }
-
-    /// From proc_meminfo(5).
-    fn read(meminfo: &str, configured: u64) -> Option<Self> {
-        let bytes = |name: &str| {
-            let line =
-                meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-        };
-        let three_quarters = bytes("MemTotal")? / 4 * 3;
-        let most = if configured == 0 { three_quarters } else { configured };
-        Some(Self { most, available: bytes("MemAvailable")? })
+        let machine = Meminfo::read()?;
+        let most = machine.ceiling(settings.runtime.max_ram_bytes);
+        Some(Self { most, available: machine.available })
     }
 
     /// Whether a model of this size fits.
@@ -93,18 +84,7 @@ fn needed(file_bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const MEMINFO: &str =
-        "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    4194304 kB\n";
     const GIB: u64 = 1 << 30;
-
-    #[test]
-    fn the_ceiling_is_the_configured_one_or_three_quarters_of_the_machine() {
-        let usual = Memory::read(MEMINFO, 0).unwrap();
-        assert_eq!(usual, Memory { most: 12 * GIB, available: 4 * GIB });
-        assert_eq!(Memory::read(MEMINFO, 2 * GIB).unwrap().most, 2 * GIB);
-        assert_eq!(Memory::read("MemTotal: 1 kB\n", 0), None);
-        assert_eq!(Memory::read("MemTotal: 1\nMemAvailable: 1\n", 0), None);
-    }
 
     #[test]
     fn a_model_fits_or_the_reason_is_told() {

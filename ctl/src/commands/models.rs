@@ -79,8 +79,8 @@ fn says_what_is_wrong(reason: &str) -> bool {
 }
 
 /// An entry of the catalog with its stable field names, without a verification.
-pub(super) fn entry_as_json(entry: &CatalogEntry) -> Value {
-    as_json(entry, &Found::new(), None)
+pub(super) fn entry_as_json(entry: &CatalogEntry, memory: Option<Memory>) -> Value {
+    as_json(entry, &Found::new(), memory)
 }
 
 fn as_json(entry: &CatalogEntry, found: &Found, memory: Option<Memory>) -> Value {

@@ -34,7 +34,7 @@ pub(super) struct Report {
     cpu_percent: f64,
     health_age_ms: Option<u64>,
     pub(super) last_failure: Option<String>,
-    confinement: Confined,
+    pub(super) confinement: Confined,
     pids: Pids,
 }
 

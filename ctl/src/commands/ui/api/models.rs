@@ -3,6 +3,7 @@
 use authority_api::v1::{ListCatalogRequest, RemoveRequest, VerifyRequest};
 use serde_json::{Value, json};
 
+use crate::commands::fit::Memory;
 use crate::commands::models::entry_as_json;
 use crate::context::{Context, Process, limits};
 use crate::refusal::Refusal;
@@ -11,7 +12,9 @@ pub(super) async fn list(context: &Context) -> Result<Value, Refusal> {
     let mut broker = context.broker();
     let call = broker.list_catalog(ListCatalogRequest {});
     let catalog = context.ask(Process::Broker, limits::NETWORK, call).await?;
-    let models: Vec<Value> = catalog.entries.iter().map(entry_as_json).collect();
+    let memory = Memory::of_this_machine(context.settings());
+    let models: Vec<Value> =
+        catalog.entries.iter().map(|entry| entry_as_json(entry, memory)).collect();
     Ok(json!({ "models": models }))
 }
 

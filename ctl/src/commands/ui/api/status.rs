@@ -27,9 +27,11 @@ fn as_json(heard: Heard) -> Result<Value, Refusal> {
         })
         .collect();
     let last_failure = report.last_failure.as_deref().map(|it| Refusal::told(it).message());
+    let confined = report.confinement.for_people();
     let mut value = serde_json::to_value(&report).map_err(|_| Refusal::new("internal"))?;
     value["causes"] = json!(causes);
     value["last_failure_message"] = json!(last_failure);
+    value["confined"] = json!(confined);
     value["account_configured"] = json!(account);
     value["limits"] = json!({
         "max_ram_bytes": limits.max_ram_bytes,
@@ -48,6 +50,7 @@ mod tests {
         let value = as_json(Heard::default()).expect("value");
         assert_eq!(value["available"], false);
         assert_eq!(value["account_configured"], false);
+        assert_eq!(value["confined"], "unknown");
         let cause = &value["causes"][0];
         assert_eq!(cause["reason"], "frontdoor_unreachable");
         assert!(cause["what"].as_str().is_some_and(|what| what.ends_with('.')));

@@ -46,13 +46,14 @@ class Row {
     this.id = entry.id;
     this.badge = make("span", { className: "badge" });
     this.meta = make("p", { className: "file-meta" });
+    this.fit = make("p", { className: "file-fit", hidden: true });
     this.acts = make("div", { className: "file-acts" });
     this.note = make("p", { className: "file-note", hidden: true });
     this.note.setAttribute("role", "status");
     this.work = new Work();
     const name = make("h3", { className: "file-name", textContent: entry.id });
     const head = make("div", { className: "file-head" }, name, this.badge);
-    this.node = make("li", { className: "file" }, head, this.meta, this.work.node, this.note, this.acts);
+    this.node = make("li", { className: "file" }, head, this.meta, this.fit, this.work.node, this.note, this.acts);
     this.begin();
   }
 
@@ -62,7 +63,16 @@ class Row {
     this.badge.dataset.state = entry.state;
     say(this.badge, suits ? STATES[entry.state] : "for other machines");
     say(this.meta, metaOf(entry));
+    this.showFit(entry);
     if (!this.busy) this.showActs(suits ? actsOf(entry) : []);
+  }
+
+  // Whether it fits into memory, and why; one that runs shows it by running.
+  showFit({ memory, state }) {
+    this.fit.hidden = !memory || state === "running";
+    if (this.fit.hidden) return;
+    this.fit.dataset.fits = memory.fits;
+    say(this.fit, FITS[memory.fits](memory));
   }
 
   showActs(names) {
@@ -114,6 +124,14 @@ class Row {
     await Promise.all([showModels(), refresh()]);
   }
 }
+
+const FITS = {
+  yes: ({ needed_bytes: needed }) => `Fits into memory: it needs about ${size(needed)}.`,
+  not_now: ({ needed_bytes: needed, available_bytes: free }) =>
+    `Does not fit just now: it needs about ${size(needed)}, and ${size(free)} are free.`,
+  never: ({ needed_bytes: needed, most_bytes: most }) =>
+    `Too large for this computer: it needs about ${size(needed)}, and ${size(most)} may be used.`,
+};
 
 function metaOf(entry) {
   const words = entry.kind === "model"

@@ -44,6 +44,7 @@ function showFacts(report) {
     ["Lane", report.lane],
     ["Requests", `${report.in_flight} running, ${report.queued} waiting`],
     ["Runtime", healthOf(report)],
+    ["Confined", report.confined ?? "unknown"],
   ];
   const list = byId("facts");
   if (list.children.length === 0) {
