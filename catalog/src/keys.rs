@@ -16,6 +16,8 @@ use tough::key_source::KeySource;
 use tough::sign::{Sign, parse_keypair};
 use zeroize::Zeroizing;
 
+use crate::refusal::Refusal;
+
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// An unsealed key; overwritten when dropped.
@@ -55,9 +57,14 @@ impl Key {
 
     /// Reads a sealed one.
     pub(crate) fn unseal(path: &Path, passphrase: &str) -> Result<Self> {
-        let pem = fs::read_to_string(path)
-            .with_context(|| format!("the key {} cannot be read", path.display()))?;
-        let wrong = || anyhow!("the passphrase is wrong, or {} is damaged", path.display());
+        let pem = fs::read_to_string(path).with_context(|| {
+            let what = format!("The key {} cannot be read", path.display());
+            Refusal::new("file_unreadable", what, "Check its owner and mode.")
+        })?;
+        let wrong = || {
+            let what = format!("The passphrase is wrong, or {} is damaged", path.display());
+            anyhow!(Refusal::new("passphrase_wrong", what, "Try again."))
+        };
         let (label, sealed) = SecretDocument::from_pem(&pem).map_err(|_| wrong())?;
         if label != LABEL {
             return Err(wrong());

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use aws_lc_rs::rand::SystemRandom;
+use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tough::editor::RepositoryEditor;
@@ -20,6 +21,7 @@ use url::Url;
 
 use crate::entry::{Draft, measure};
 use crate::keys::Key;
+use crate::refusal::Refusal;
 
 /// The version of the specification that the files name.
 const SPEC_VERSION: &str = "1.0.0";
@@ -45,10 +47,8 @@ impl Pair {
 }
 
 impl Repository {
-    /// Makes keys and a root in a directory that is new or empty.
+    /// Makes keys and a root in an empty directory.
     pub(crate) async fn create(dir: &Path, passphrase: &str) -> Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-        ensure!(fs::read_dir(dir)?.next().is_none(), "{} is not empty", dir.display());
         let repository = Self { dir: fs::canonicalize(dir)?, root_version: 1 };
         for name in ["metadata", "targets"] {
             fs::create_dir(repository.dir.join(name))?;
@@ -64,7 +64,14 @@ impl Repository {
 
     /// Opens one that was made before.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let none = || format!("{} is no catalog: companionctl catalog init", dir.display());
+        let none = || {
+            let what = format!("{} is no catalog", dir.display());
+            Refusal::new(
+                "no_catalog",
+                what,
+                "Make one: companionctl catalog init DIR, or name it by --dir.",
+            )
+        };
         let dir = fs::canonicalize(dir).with_context(none)?;
         let mut root_version = 0;
         for entry in fs::read_dir(dir.join("metadata")).with_context(none)? {
@@ -72,8 +79,16 @@ impl Repository {
             let version = name.to_str().and_then(|name| name.strip_suffix(".root.json"));
             root_version = root_version.max(version.and_then(|it| it.parse().ok()).unwrap_or(0));
         }
-        ensure!(root_version > 0, none());
+        if root_version == 0 {
+            bail!(none());
+        }
         Ok(Self { dir, root_version })
+    }
+
+    /// Moves it as a whole to its place, where nothing is but an empty directory.
+    pub(crate) fn move_to(self, dir: &Path) -> Result<Self> {
+        fs::rename(&self.dir, dir).with_context(|| taken(dir))?;
+        Ok(Self { dir: fs::canonicalize(dir)?, ..self })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -141,8 +156,9 @@ impl Repository {
         Ok(next.root_version)
     }
 
-    /// Loads it as a client does that pins `root.json`, and hashes every file.
-    pub(crate) async fn verify(&self) -> Result<String> {
+    /// Loads it as a client does that pins `root.json`, and hashes every file. Gives their number
+    /// and when the catalog expires.
+    pub(crate) async fn verify(&self) -> Result<(usize, String)> {
         let below =
             |name| Url::from_directory_path(self.dir.join(name)).map_err(|()| anyhow!("no path"));
         let root = fs::read(self.dir.join("root.json")).context("root.json cannot be read")?;
@@ -150,23 +166,26 @@ impl Repository {
             .transport(FilesystemTransport)
             .load()
             .await
-            .context(
-                "the catalog does not verify; if it has expired: companionctl catalog publish",
-            )?;
+            .context(Refusal::new(
+                "manifest_untrusted",
+                "The catalog does not verify",
+                "If it was never published, has expired, or its keys were replaced: companionctl \
+                 catalog publish.",
+            ))?;
         let targets = &repository.targets().signed.targets;
         for (name, target) in targets {
             let sha256 = hex::encode(&*target.hashes.sha256);
             let file = self.dir.join("targets").join(format!("{sha256}.{}", name.raw()));
-            let found = measure(&file).with_context(|| format!("{} cannot be read", name.raw()))?;
-            if found != (target.length, sha256) {
-                bail!("the file of {} is not the one that was signed: add it again", name.raw());
+            let differs = |reason, how: &str| {
+                let what = format!("The file of {} {how}", name.raw());
+                Refusal::new(reason, what, "Add it again: companionctl catalog add FILE.")
+            };
+            let missing = || differs("source_unavailable", "cannot be read");
+            if measure(&file).with_context(missing)? != (target.length, sha256) {
+                bail!(differs("digest_mismatch", "is not the one that was signed"));
             }
         }
-        let expires = repository.timestamp().signed.expires;
-        Ok(format!(
-            "{} files are as they were signed; the catalog is good until {expires}.",
-            targets.len()
-        ))
+        Ok((targets.len(), repository.timestamp().signed.expires.to_string()))
     }
 
     fn published_version(&self) -> Result<u64> {
@@ -228,17 +247,27 @@ fn in_days(days: i64) -> Result<String> {
     Ok(at.replace_nanosecond(0)?.format(&Rfc3339)?)
 }
 
-/// Writes a configuration that only its owner can change; none may be there.
-pub(crate) fn write_configuration(path: &Path, text: &str) -> Result<()> {
-    let dir = path.parent().context("no directory")?;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{} cannot be made", path.display()))?;
-    Ok(writeln!(file, "{text}")?)
+/// An empty directory on the disk where `dir` is to be: it goes away unless it is moved there.
+pub(crate) fn beside(dir: &Path) -> Result<TempDir> {
+    let occupied = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if occupied {
+        bail!(taken(dir));
+    }
+    let parent = dir.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let made = fs::create_dir_all(parent);
+    made.and_then(|()| tempfile::Builder::new().prefix(".catalog-").tempdir_in(parent))
+        .with_context(|| {
+            let what = format!("Nothing can be made in {}", parent.display());
+            Refusal::new("directory_not_made", what, "Check its owner, mode and disk.")
+        })
+}
+
+fn taken(dir: &Path) -> Refusal {
+    let what = format!("{} is there already", dir.display());
+    Refusal::new("catalog_exists", what, "Add to it: companionctl catalog add; or name another.")
 }
 
 /// Replaces a file as a whole or not at all.

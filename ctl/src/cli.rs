@@ -1,11 +1,14 @@
 //! The command line: every flag and every example in one place that `--help` prints.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 
 use crate::commands::{
-    catalog, chat, completions, enrich, exec, lane, logs, man, models, pull, rm, sign_in, start, ui,
+    catalog, chat, completions, enrich, exec, init, lane, logs, man, models, pull, rm, sign_in,
+    start, ui,
 };
 use crate::output::FailureShape;
 
@@ -137,8 +140,8 @@ no failure.")]
     Doctor(Bare),
     /// Make and maintain a signed catalog of your own models
     Catalog(catalog::CatalogArgs),
-    /// Set up this installation for models of your own
-    Init(catalog::InitArgs),
+    /// Set up this installation: an account at a gateway, or models of your own
+    Init(init::InitArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print a manual page
@@ -176,10 +179,17 @@ impl Command {
     }
 }
 
+/// Says what is wrong with the command line, and gives the exit code for that.
+pub(crate) fn usage(text: &str) -> ExitCode {
+    let error = Cli::command().error(ErrorKind::MissingRequiredArgument, text);
+    // When standard error is closed the exit code still tells.
+    let _unread = error.print();
+    ExitCode::from(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("companionctl").chain(line.iter().copied()))

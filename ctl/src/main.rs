@@ -40,29 +40,30 @@ fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     match &cli.command {
         Command::Completions(args) => return commands::completions::run(args, out),
         Command::Man(args) => return commands::man::run(args, out),
-        Command::Catalog(args) => return commands::catalog::run(args),
-        Command::Init(args) => return commands::catalog::init(args, cli.global.config.as_ref()),
+        Command::Catalog(args) => return commands::catalog::run(args, out.is_json()),
         _ => {}
     }
-    let context = Context::load(&cli.global);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|_| Refusal::new("internal"))?;
-    let outcome = runtime.block_on(dispatch(cli.command, context, out));
+    let outcome = runtime.block_on(dispatch(cli, out));
     // A browser launcher or a read of the terminal may still hold a thread: do not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-async fn dispatch(
-    command: Command,
-    context: Result<Context, Refusal>,
-    out: &Output,
-) -> Result<ExitCode, Failure> {
-    if let Command::Doctor(_) = command {
-        return commands::doctor::run(context.as_ref(), out).await;
+async fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
+    let Cli { global, command } = cli;
+    // What comes before a configuration, or judges it.
+    match &command {
+        Command::Init(args) => return commands::init::run(args, &global, out).await,
+        Command::Doctor(_) => {
+            return commands::doctor::run(Context::load(&global).as_ref(), out).await;
+        }
+        _ => {}
     }
+    let context = Context::load(&global);
     let shared = Arc::new(context?);
     let context = &*shared;
     match command {
@@ -85,8 +86,8 @@ async fn dispatch(
         Command::Lane(args) => commands::lane::run(&args, context, out).await,
         Command::Logs(args) => commands::logs::run(&args, context, out).await,
         Command::Doctor(_) => commands::doctor::run(Ok(context), out).await,
-        Command::Catalog(args) => commands::catalog::run(&args),
-        Command::Init(args) => commands::catalog::init(&args, None),
+        Command::Catalog(args) => commands::catalog::run(&args, out.is_json()),
+        Command::Init(args) => commands::init::run(&args, &global, out).await,
         Command::Completions(args) => commands::completions::run(&args, out),
         Command::Man(args) => commands::man::run(&args, out),
     }

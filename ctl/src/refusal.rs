@@ -14,6 +14,9 @@ const MAX_REASON_BYTES: usize = 64;
 /// Longest detail that is shown, in characters.
 const MAX_DETAIL_CHARS: usize = 400;
 
+/// Longest message of another program that is shown, in characters.
+const MAX_SAID_CHARS: usize = 2000;
+
 /// What ends a command with exit code 1.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -39,12 +42,14 @@ pub(crate) struct Refusal {
     reason: Cow<'static, str>,
     detail: Option<String>,
     retry_after: Option<Duration>,
+    /// The whole message, of a program of this installation that was run.
+    said: Option<String>,
 }
 
 impl Refusal {
     /// A refusal of this program's own.
     pub(crate) fn new(reason: &'static str) -> Self {
-        Self { reason: Cow::Borrowed(reason), detail: None, retry_after: None }
+        Self { reason: Cow::Borrowed(reason), detail: None, retry_after: None, said: None }
     }
 
     /// A refusal by another process; a code that is not shaped like one is not repeated.
@@ -54,7 +59,13 @@ impl Refusal {
         } else {
             Cow::Borrowed("unexpected_answer")
         };
-        Self { reason, detail: None, retry_after: None }
+        Self { reason, detail: None, retry_after: None, said: None }
+    }
+
+    /// A refusal by a program of this installation, which has words of its own for it.
+    pub(crate) fn said(reason: &str, message: &str) -> Self {
+        let plain = terminal::plain(message).chars().take(MAX_SAID_CHARS).collect();
+        Self { said: Some(plain), ..Self::told(reason) }
     }
 
     /// What a gRPC status says; `None` when it is the transport that failed.
@@ -99,6 +110,9 @@ impl Refusal {
 
     /// What happened, what to do next, and the reason code in parentheses at the end.
     pub(crate) fn message(&self) -> String {
+        if let Some(said) = &self.said {
+            return said.clone();
+        }
         let mut text = self.what();
         if !self.next().is_empty() {
             text.push(' ');

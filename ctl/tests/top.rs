@@ -1,5 +1,6 @@
 //! `companionctl top` on a real terminal: it is drawn, answers keys, and gives the terminal back.
 
+#[expect(dead_code, reason = "the other tests of this program use the rest of it")]
 mod pty;
 #[expect(dead_code, reason = "the other tests of this program use the rest of it")]
 mod stand_in;

@@ -139,7 +139,9 @@ fn runtime(settings: &Settings) -> Checked {
     )
 }
 
-fn is_https(text: &str) -> bool {
+/// Whether it is an https URL without userinfo, query or fragment.
+#[must_use]
+pub fn is_https(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         url.scheme() == "https"
             && url.host().is_some()

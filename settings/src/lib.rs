@@ -8,7 +8,7 @@ mod dirs;
 mod load;
 mod sections;
 
-pub use check::split_host;
+pub use check::{is_https, split_host};
 pub use dirs::{Dirs, Overrides};
 pub use load::{SettingsError, default_path, load};
 pub use sections::{Frontdoor, Gateway, Keychain, KeychainBackend, Models, Runtime, Settings};

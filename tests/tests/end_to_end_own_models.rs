@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devstack::assets::Assets;
+use devstack::certs::DevelopmentCa;
+use devstack::model_host::{BoundModelHost, Fault};
 use devstack::programs;
 use devstack::session_bus::SessionBus;
 use serde_json::Value;
@@ -201,5 +203,61 @@ async fn a_catalog_is_added_to_rotated_and_verified_by_its_signer_alone() -> Res
     fs::write(&target, bytes)?;
     let changed = person.refused("companionctl", &catalog("verify --dir c")).await?;
     assert!(changed.contains("not the one that was signed"), "{changed}");
+    Ok(())
+}
+
+/// A model from the web is downloaded over verified TLS and then listed like a file; what is not
+/// a model, or does not come whole or from a server that is trusted, leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_added_by_its_address_over_verified_tls_or_not_at_all() -> Result<()> {
+    let person = Person::new().await?;
+    let home = person.home();
+    let model = [&b"GGUF\x03\0\0\0"[..], &[0; 16], &[7; 100_000]].concat();
+    fs::write(home.join("m.gguf"), &model)?;
+    fs::write(home.join("page.html"), "<html>There is no such model.</html>")?;
+    fs::write(home.join("pass"), "correct horse battery\n")?;
+    let ca = DevelopmentCa::generate()?;
+    fs::write(home.join("ca.pem"), ca.pem())?;
+    let files = ["m.gguf", "page.html"].map(|name| (name.to_owned(), home.join(name)));
+    let host = BoundModelHost::bind()?.serve(&ca, files.into())?;
+    let page = format!("https://{}/files/page.html", host.address());
+    let url = format!("https://{}/files/m.gguf?download=true", host.address());
+    person.said("companionctl", &["catalog", "init", "c", "--passphrase-file", "pass"]).await?;
+    let add = |url| ["catalog", "add", url, "--dir", "c", "--license", "MIT"];
+    let trusting = |url| [&add(url)[..], &["--ca-file", "ca.pem"]].concat();
+
+    let http = url.replace("https", "http");
+    let refused = person.refused("companionctl", &add(&url)).await?;
+    assert!(refused.ends_with("(connection_failed)\n"), "an unknown authority: {refused}");
+    let hops = |hops| Fault::RedirectChain { hops };
+    let plain = Fault::Redirect { to: "http://127.0.0.1/m.gguf".to_owned() };
+    for (url, fault, reason) in [
+        (&http, Fault::None, "scheme_not_allowed"),
+        (&url, plain, "scheme_not_allowed"),
+        (&url, hops(6), "too_many_redirects"),
+        (&url, Fault::Status(404), "server_refused"),
+        (&url, Fault::Endless, "server_refused"),
+        (&url, Fault::CutAfter { bytes: 50_000 }, "download_truncated"),
+        (&page, Fault::None, "unknown_kind"),
+    ] {
+        host.switch(|switches| switches.fault = fault);
+        let refused = person.refused("companionctl", &trusting(url)).await?;
+        assert!(refused.ends_with(&format!("({reason})\n")), "{reason}: {refused}");
+        assert!(!refused.contains("127.0.0.1"), "{reason}: {refused}");
+        assert_eq!(fs::read_dir(home.join("c/targets"))?.count(), 0, "{reason}");
+    }
+
+    host.switch(|switches| switches.fault = hops(5));
+    let said = person.said("companionctl", &[&trusting(&url)[..], &["--json"]].concat()).await?;
+    let said: Value = serde_json::from_str(&said)?;
+    assert_eq!(said["added"], "m");
+    let target = fs::read_dir(home.join("c/targets"))?.next().context("no target")??;
+    assert_eq!(fs::read(target.path())?, model);
+    let sha256 = said["sha256"].as_str().context("no digest")?;
+    assert_eq!(target.file_name().to_str(), Some(format!("{sha256}.m").as_str()));
+    assert_eq!(host.counts().requests_with_credentials, 0);
+    for signed in ["catalog publish --dir c --passphrase-file pass", "catalog verify --dir c"] {
+        person.said("companionctl", &signed.split(' ').collect::<Vec<_>>()).await?;
+    }
     Ok(())
 }

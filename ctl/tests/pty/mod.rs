@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Longest a text may take to appear, on a busy machine.
 const APPEARS: Duration = Duration::from_secs(60);
@@ -58,6 +58,12 @@ impl Pty {
     /// Types, as a keyboard would.
     pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("typed");
+    }
+
+    /// Whether the terminal shows what is typed.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = tcgetattr(&self.keys).expect("a terminal").local_modes;
+        modes.contains(LocalModes::ECHO) && modes.contains(LocalModes::ICANON)
     }
 
     /// Waits until a text stands in what was shown since the last wait.

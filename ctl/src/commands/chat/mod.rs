@@ -9,11 +9,10 @@ mod talk;
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use runtime_api::v1::GetStatusRequest;
 
-use crate::cli::Cli;
+use crate::cli::usage;
 use crate::context::{Context, Process, limits};
 use crate::endpoint::{Access, Http};
 use crate::output::Output;
@@ -98,13 +97,6 @@ fn read_input() -> Result<String, Refusal> {
         return Err(Refusal::new("input_too_large"));
     }
     String::from_utf8(bytes).map_err(|_| Refusal::new("input_not_text"))
-}
-
-fn usage(text: &str) -> ExitCode {
-    let error = Cli::command().error(ErrorKind::MissingRequiredArgument, text);
-    // When standard error is closed the exit code still tells.
-    let _unread = error.print();
-    ExitCode::from(2)
 }
 
 /// The running model's id; empty, and so left to the runtime, when it is not known.

@@ -19,6 +19,7 @@ mod processes;
 
 use std::process::ExitCode;
 
+use serde::Serialize;
 use serde_json::json;
 
 use self::check::{Check, State};
@@ -34,15 +35,59 @@ pub(crate) async fn run(
     context: Result<&Context, &Refusal>,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let mut checks = computer();
-    checks.push(configuration::check(context));
+    let mut report = Report::without_processes(context);
     if let Ok(context) = context {
-        checks.extend(installation(context));
         let (hosts, companion) = tokio::join!(network::check(context.settings()), running(context));
-        checks.extend(hosts);
-        checks.extend(companion);
+        report.0.extend(hosts.into_iter().chain(companion));
     }
-    report(&checks, out)
+    out.object(&json!({ "healthy": report.is_healthy(), "checks": report.checks() }))?;
+    report.say(out)?;
+    Ok(if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Report(Vec<Check>);
+
+impl Report {
+    /// All that can be known while the companion does not run, and need not.
+    pub(crate) async fn before_the_start(context: Result<&Context, &Refusal>) -> Self {
+        let mut report = Self::without_processes(context);
+        if let Ok(context) = context {
+            report.0.extend(network::check(context.settings()).await);
+        }
+        report
+    }
+
+    fn without_processes(context: Result<&Context, &Refusal>) -> Self {
+        let mut checks = computer();
+        checks.push(configuration::check(context));
+        checks.extend(context.into_iter().flat_map(installation));
+        Self(checks)
+    }
+
+    /// Whether nothing fails; a warning is no failure.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.0.iter().all(|check| check.state != State::Fail)
+    }
+
+    /// For programs.
+    pub(crate) fn checks(&self) -> &impl Serialize {
+        &self.0
+    }
+
+    /// For people, a line each.
+    fn say(&self, out: &Output) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|check| out.say(&check.for_people(out.style())))
+    }
+
+    /// For people, how many are fine, and a line for each of the others.
+    pub(crate) fn say_in_short(&self, out: &Output) -> Result<(), Failure> {
+        let others: Vec<_> = self.0.iter().filter(|check| check.state != State::Ok).collect();
+        let fine = self.0.len() - others.len();
+        out.say(&format!("{fine} of {} checks are fine (companionctl doctor)", self.0.len()))?;
+        others.iter().try_for_each(|check| out.say(&check.for_people(out.style())))
+    }
 }
 
 fn computer() -> Vec<Check> {
@@ -72,13 +117,4 @@ async fn running(context: &Context) -> Vec<Check> {
         checks.extend([endpoint::check(&door).await, endpoint::judge_availability(&door)]);
     }
     checks
-}
-
-fn report(checks: &[Check], out: &Output) -> Result<ExitCode, Failure> {
-    let failed = checks.iter().filter(|check| check.state == State::Fail).count();
-    out.object(&json!({ "healthy": failed == 0, "checks": checks }))?;
-    for check in checks {
-        out.say(&check.for_people(out.style()))?;
-    }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

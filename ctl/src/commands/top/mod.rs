@@ -4,6 +4,8 @@
 mod board;
 mod draw;
 #[cfg(test)]
+mod panic_tests;
+#[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
