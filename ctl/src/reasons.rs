@@ -34,13 +34,20 @@ pub(crate) fn is_known(reason: &str) -> bool {
 /// running model the rest follows, and without the supervisor nothing is known of a model.
 pub(crate) fn causes(missing: &[String]) -> Vec<&String> {
     let names = |word: &str| missing.iter().any(|there| there == word);
-    let silent = names("supervisor_unreachable");
+    let (silent, asleep) = (names("supervisor_unreachable"), names("asleep"));
     let follows = |word: &str| match word {
-        "model_unverified" | "runtime_unverified" | "health_stale" => silent || names("not_ready"),
-        "not_ready" => silent,
+        "model_unverified" | "runtime_unverified" | "health_stale" => {
+            silent || asleep || names("not_ready")
+        }
+        "not_ready" => silent || asleep,
         _ => false,
     };
     missing.iter().filter(|word| !follows(word)).collect()
+}
+
+/// Whether the endpoint misses nothing but the model, which the next request loads again.
+pub(crate) fn is_only_asleep(missing: &[String]) -> bool {
+    causes(missing) == ["asleep"]
 }
 
 const AGAIN: &str = "Try again.";
@@ -170,6 +177,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("broker_unreachable", "The authority broker does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
     ("frontdoor_unreachable", "The front door does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
     ("shutting_down", "The companion is stopping.", ""),
+    ("asleep", "The model rests: it was unloaded to free its memory.", "The next request loads it again."),
 
     // Lanes.
     ("lane_policy_denied", "The policy does not let this work take that lane.", "The owner's permission or opt-in is missing."),
@@ -229,7 +237,7 @@ mod tests {
 
     /// What the front door's status lists as missing (frontdoor.proto).
     const MISSING: &str = "model_unverified runtime_unverified not_ready listener_unbound
-        token_digest_unset health_stale supervisor_unreachable";
+        token_digest_unset health_stale supervisor_unreachable shutting_down asleep";
 
     #[test]
     fn every_reason_of_contract_3_and_every_missing_word_has_words() {
@@ -291,6 +299,9 @@ mod tests {
         let locked = ["health_stale", "token_digest_unset"];
         assert_eq!(told(&locked), locked);
         assert_eq!(told(&["not_ready", "supervisor_unreachable"]), ["supervisor_unreachable"]);
+        let asleep = [&stopped[..], &["asleep"]].concat();
+        assert_eq!(told(&asleep), ["asleep"]);
+        assert_eq!(told(&[&asleep[..], &["token_digest_unset"]].concat()).len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frontdoor_core::Reason;
-use frontdoor_core::admission::{Admission, Arrival, Bounds, Counts, Slot, TicketId};
+use frontdoor_core::admission::{Admission, Arrival, Bounds, Counts, Promotion, Slot, TicketId};
 use frontdoor_core::client::ClientId;
 use frontdoor_core::guard::Refusal;
 use frontdoor_core::limits::{LONGEST_RETRY_AFTER_S, QUEUE_RETRY_AFTER_S};
@@ -25,11 +25,15 @@ struct State {
     core: Admission,
     /// By whom the waiting are called. One that is dropped unused tells of a lost place.
     waiting: HashMap<TicketId, oneshot::Sender<HeldSlot>>,
+    /// Since when nobody runs and nobody waits.
+    at_rest_since_ms: Option<u64>,
 }
 
 impl AdmissionQueue {
     pub(crate) fn new(bounds: Bounds, clock: Clock) -> Arc<Self> {
-        let state = State { core: Admission::new(bounds), waiting: HashMap::new() };
+        let at_rest_since_ms = Some(clock.now_ms());
+        let core = Admission::new(bounds);
+        let state = State { core, waiting: HashMap::new(), at_rest_since_ms };
         let (counts, _) = watch::channel(Counts::default());
         Arc::new(Self { clock, state: Mutex::new(state), counts })
     }
@@ -72,6 +76,21 @@ impl AdmissionQueue {
         self.counts.subscribe()
     }
 
+    /// Since when nobody runs and nobody waits, on the clock of this process; `None`: somebody does.
+    pub(crate) fn at_rest_since_ms(&self) -> Option<u64> {
+        self.lock().at_rest_since_ms
+    }
+
+    /// Whoever comes from now on waits, free slots or not.
+    pub(crate) fn close(&self) {
+        self.lock().core.close();
+    }
+
+    /// Calls those whose turn it is.
+    pub(crate) fn open(self: &Arc<Self>) {
+        self.promote(|core, now_ms| Ok(core.open(now_ms)));
+    }
+
     fn arrive(self: &Arc<Self>, client: ClientId) -> Result<Entered, Refusal> {
         let mut state = self.lock();
         let arrival = state.core.arrive(client, self.clock.now_ms());
@@ -88,16 +107,24 @@ impl AdmissionQueue {
                 Entered::Waits(Place { queue, ticket, position, called }, deadline_ms)
             }
         };
-        self.publish(&state);
+        self.publish(&mut state);
         Ok(entered)
     }
 
-    /// Gives a slot back and calls those whose turn it is. Nobody is called under the lock: who
-    /// has left in the same moment drops the slot at once, and that comes here again.
+    /// Gives a slot back and calls those whose turn it is.
     fn complete(self: &Arc<Self>, slot: Slot) {
+        self.promote(|core, now_ms| core.complete(slot, now_ms));
+    }
+
+    /// Nobody is called under the lock: who has left in the same moment drops the slot at once,
+    /// and that comes here again.
+    fn promote(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Admission, u64) -> Result<Vec<Promotion>, Reason>,
+    ) {
         let called = {
             let mut state = self.lock();
-            let promoted = match state.core.complete(slot, self.clock.now_ms()) {
+            let promoted = match act(&mut state.core, self.clock.now_ms()) {
                 Ok(promoted) => promoted,
                 Err(reason) => {
                     tracing::error!(reason = reason.as_str(), "a slot could not be given back");
@@ -110,7 +137,7 @@ impl AdmissionQueue {
                     (state.waiting.remove(&promotion.ticket), self.hold(promotion.slot))
                 })
                 .collect();
-            self.publish(&state);
+            self.publish(&mut state);
             called
         };
         for (caller, slot) in called {
@@ -124,16 +151,19 @@ impl AdmissionQueue {
         let mut state = self.lock();
         state.core.leave(ticket);
         state.waiting.remove(&ticket);
-        self.publish(&state);
+        self.publish(&mut state);
     }
 
     fn hold(self: &Arc<Self>, slot: Slot) -> HeldSlot {
         HeldSlot { slot: Some(slot), position: 0, queue: Arc::clone(self) }
     }
 
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &mut State) {
         let counts = state.core.counts();
-        self.counts.send_if_modified(|known| std::mem::replace(known, counts) != counts);
+        if self.counts.send_if_modified(|known| std::mem::replace(known, counts) != counts) {
+            let is_at_rest = counts == Counts::default();
+            state.at_rest_since_ms = is_at_rest.then(|| self.clock.now_ms());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

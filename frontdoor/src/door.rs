@@ -15,7 +15,8 @@ use frontdoor_core::guard::{
 };
 use frontdoor_core::resources::{self, WithinLimits};
 use monitor_api::FrontdoorCharter;
-use runtime_api::v1::{HealthReport, RuntimeFacts, health_report::Outcome};
+use runtime_api::v1::health_report::{Demand, Outcome};
+use runtime_api::v1::{HealthReport, RuntimeFacts};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::account::RequestIds;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) health_interval: Duration,
     pub(crate) health_recency_ms: u64,
     pub(crate) drain_timeout: Duration,
+    /// `None`: the runtime stays loaded.
+    pub(crate) idle_unload: Option<Duration>,
     bounds: Bounds,
     rate_requests: u32,
     rate_window_ms: u64,
@@ -51,6 +54,8 @@ impl Plan {
             health_interval: Duration::from_secs(charter.health_interval_s.max(1)),
             health_recency_ms: charter.health_recency_s.saturating_mul(1000),
             drain_timeout: Duration::from_secs(charter.drain_timeout_s),
+            idle_unload: (charter.idle_unload_s > 0)
+                .then(|| Duration::from_secs(charter.idle_unload_s)),
             bounds: Bounds {
                 max_in_flight: section.max_in_flight,
                 queue_bound: section.queue_bound,
@@ -72,7 +77,7 @@ pub(crate) struct Door {
     pub(crate) ids: RequestIds,
     /// Memory for bodies, in KiB.
     pub(crate) body_memory: Arc<Semaphore>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     hosts: AllowedHosts,
     rate: Mutex<Option<RateState>>,
     token: Mutex<Token>,
@@ -176,12 +181,21 @@ impl Door {
 
     /// First part of the gate.
     pub(crate) fn lifecycle(&self) -> Result<IsReady, Reason> {
-        let lifecycle = self
-            .facts
-            .borrow()
-            .as_ref()
-            .map_or(Lifecycle::Unknown, |followed| runtime_facts::lifecycle(&followed.facts));
-        gate::lifecycle(lifecycle, *self.leaving.borrow())
+        let (lifecycle, _) = self.runtime_state();
+        gate::lifecycle(lifecycle, self.is_leaving())
+    }
+
+    /// Whether a request may come in: to run, or to wait for a runtime that sleeps.
+    pub(crate) fn may_come(&self) -> Result<(), Reason> {
+        let (lifecycle, asleep) = self.runtime_state();
+        gate::arrival(lifecycle, asleep, self.is_leaving())
+    }
+
+    /// Where the runtime is, and whether it sleeps or is being woken.
+    pub(crate) fn runtime_state(&self) -> (Lifecycle, bool) {
+        self.facts.borrow().as_ref().map_or((Lifecycle::Unknown, false), |followed| {
+            (runtime_facts::lifecycle(&followed.facts), followed.facts.asleep)
+        })
     }
 
     /// Last part of the gate.
@@ -191,13 +205,13 @@ impl Door {
         resources::judge(&runtime_facts::observation(facts), &runtime_facts::limits(facts))
     }
 
-    /// Ends when the lifecycle lets no request pass any more.
-    pub(crate) async fn no_longer_ready(&self) -> Reason {
+    /// Ends when no request may come, nor wait, any more.
+    pub(crate) async fn may_no_longer_come(&self) -> Reason {
         let (mut facts, mut leaving) = (self.facts.subscribe(), self.leaving.subscribe());
         loop {
             facts.mark_unchanged();
             leaving.mark_unchanged();
-            if let Err(reason) = self.lifecycle() {
+            if let Err(reason) = self.may_come() {
                 return reason;
             }
             tokio::select! {
@@ -209,13 +223,20 @@ impl Door {
 
     // --- What others tell it ---
 
-    /// What the supervisor says now; `None`: its stream has ended.
+    /// What the supervisor says now; `None`: its stream has ended. While the runtime sleeps the
+    /// queue is closed: whoever comes waits in it.
     pub(crate) fn tell_facts(&self, facts: Option<RuntimeFacts>) {
         if facts.is_none() {
             self.streams.fetch_add(1, Ordering::Relaxed);
         }
         let stream = self.streams.load(Ordering::Relaxed);
+        let was_asleep = self.runtime_state().1;
         self.facts.send_replace(facts.map(|facts| Followed { stream, facts }));
+        match (was_asleep, self.runtime_state().1) {
+            (false, true) => self.queue.close(),
+            (true, false) => self.queue.open(),
+            (false, false) | (true, true) => {}
+        }
         self.changed();
     }
 
@@ -243,13 +264,22 @@ impl Door {
         self.changed();
     }
 
-    /// Sends a report, if the supervisor listens and keeps up.
+    /// Sends the outcome of a probe, or none to say how much is in flight.
     pub(crate) fn report(&self, generation: u64, outcome: Outcome) {
+        self.send(HealthReport { outcome: outcome.into(), generation, ..HealthReport::default() });
+    }
+
+    /// Says whether the runtime is wanted.
+    pub(crate) fn report_demand(&self, generation: u64, demand: Demand) {
+        self.send(HealthReport { demand: demand.into(), generation, ..HealthReport::default() });
+    }
+
+    /// Sends a report, if the supervisor listens and keeps up.
+    fn send(&self, report: HealthReport) {
         if let Some(reports) = lock(&self.reports).as_ref() {
-            let in_flight = self.queue.counts().in_flight;
-            let report = HealthReport { outcome: outcome.into(), generation, in_flight };
+            let report = HealthReport { in_flight: self.queue.counts().in_flight, ..report };
             if reports.try_send(report).is_err() {
-                tracing::warn!("a health report was not sent");
+                tracing::warn!("a report was not sent");
             }
         }
     }
@@ -281,6 +311,7 @@ impl Door {
             lifecycle: runtime_facts::lifecycle(&followed.facts),
             model_verified: followed.facts.model_verified,
             runtime_verified: followed.facts.runtime_verified,
+            asleep: followed.facts.asleep,
         });
         availability::judge(&Facts {
             runtime,

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::demand::RuntimeDemand;
 use crate::door::Door;
 use crate::limits::{
     FACTS_STALE_AFTER, FOLLOW_RETRY_FIRST, FOLLOW_RETRY_LONGEST, GRPC_MESSAGE_BYTES,
@@ -45,6 +46,7 @@ pub(crate) async fn follow(door: Arc<Door>) {
 /// Follows one stream to its end; whether it ever said anything.
 async fn follow_stream(door: &Door, mut stream: Streaming<RuntimeFacts>) -> bool {
     let mut draining = Draining::new(door);
+    let mut demand = RuntimeDemand::new(door);
     let mut limit = FACTS_STALE_AFTER;
     let mut spoke = false;
     loop {
@@ -54,10 +56,12 @@ async fn follow_stream(door: &Door, mut stream: Streaming<RuntimeFacts>) -> bool
                 spoke = true;
                 limit = longest_silence(&facts);
                 draining.hear(&facts);
+                demand.hear(&facts);
                 door.tell_facts(Some(facts));
                 draining.tell_when_begun();
             }
             () = draining.in_flight_changed() => draining.tell(),
+            (generation, said) = demand.is_clear() => demand.tell(generation, said),
         }
     }
 }

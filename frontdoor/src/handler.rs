@@ -53,14 +53,15 @@ async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<Answe
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Lifecycle, body, admission, and lifecycle and resources as they are when the turn has come.
+/// Lifecycle, body, admission, and lifecycle and resources as they are when the turn has come. A
+/// runtime that sleeps is waited for in the queue, which has it woken.
 async fn relay(
     door: &Door,
     client: ClientId,
     path: &'static str,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Refusal> {
-    let _early = door.lifecycle()?;
+    door.may_come()?;
     let method = request.method().clone();
     let checked = match method {
         Method::POST => {
@@ -71,7 +72,12 @@ async fn relay(
         _ => None,
     };
     let arrived = Instant::now();
-    let held = door.queue.admit(client, door.no_longer_ready()).await?;
+    let mut held = door.queue.admit(client, door.may_no_longer_come()).await?;
+    while door.runtime_state().1 {
+        // It fell asleep as the turn came.
+        drop(held);
+        held = door.queue.admit(client, door.may_no_longer_come()).await?;
+    }
     door.figures.waited_for_a_slot(arrived.elapsed());
     let (ready, within) = (door.lifecycle()?, door.resources()?);
     let slot = held.slot().ok_or(Reason::MalformedAdmissionState)?;

@@ -10,6 +10,7 @@ mod admission_queue;
 mod body;
 mod clock;
 mod control;
+mod demand;
 mod dial;
 mod door;
 mod error;

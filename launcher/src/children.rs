@@ -145,6 +145,7 @@ fn frontdoor_charter(
         health_interval_s: settings.runtime.health_interval_s,
         health_recency_s: settings.runtime.health_recency_s,
         drain_timeout_s: settings.runtime.drain_timeout_s,
+        idle_unload_s: settings.runtime.idle_unload_s,
         no_program: directories::no_program(dirs),
     };
     fit(charter.encode())

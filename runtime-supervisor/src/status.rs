@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt};
 use runtime_api::v1;
-use runtime_api::v1::health_report::Outcome as Reported;
+use runtime_api::v1::health_report::{Demand, Outcome as Reported};
 use runtime_api::v1::runtime_status_server::RuntimeStatus;
 use runtime_core::Outcome;
 use tokio_stream::wrappers::WatchStream;
@@ -45,17 +45,23 @@ impl RuntimeStatus for Follow {
 /// Passes reports on until the connection ends, which also ends the following.
 async fn pass_on(runtime: Handle, mut reports: Streaming<v1::HealthReport>) {
     while let Ok(Some(report)) = reports.message().await {
-        let outcome = match report.outcome() {
-            Reported::Healthy => Outcome::Healthy,
-            Reported::RuntimeFailed => Outcome::RuntimeFailed,
-            Reported::PathFailed => Outcome::PathFailed,
-            Reported::Unspecified => {
-                runtime.report(Report::InFlight(report.in_flight)).await;
-                continue;
-            }
-        };
-        runtime.report(Report::Probe { outcome, generation: report.generation }).await;
+        runtime.report(said_by(&report)).await;
     }
     tracing::info!("front door left");
     runtime.report(Report::Left).await;
+}
+
+fn said_by(report: &v1::HealthReport) -> Report {
+    let generation = report.generation;
+    let outcome = match (report.outcome(), report.demand()) {
+        (Reported::Healthy, _) => Outcome::Healthy,
+        (Reported::RuntimeFailed, _) => Outcome::RuntimeFailed,
+        (Reported::PathFailed, _) => Outcome::PathFailed,
+        (Reported::Unspecified, Demand::Idle) => return Report::Idle { generation },
+        (Reported::Unspecified, Demand::Wanted) => return Report::Wanted { generation },
+        (Reported::Unspecified, Demand::Unspecified) => {
+            return Report::InFlight(report.in_flight);
+        }
+    };
+    Report::Probe { outcome, generation }
 }

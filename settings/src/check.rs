@@ -115,6 +115,9 @@ fn frontdoor(settings: &Settings) -> Checked {
     require(frontdoor.max_body_bytes <= 1 << 30, "frontdoor.max_body_bytes", "one gibibyte at most")
 }
 
+/// A month; a model that rests for longer may as well stay.
+const LONGEST_IDLE_S: u64 = 30 * 24 * 3600;
+
 fn runtime(settings: &Settings) -> Checked {
     let runtime = &settings.runtime;
     for (value, key) in [
@@ -132,6 +135,11 @@ fn runtime(settings: &Settings) -> Checked {
         "no less than runtime.health_interval_s",
     )?;
     require(runtime.drain_timeout_s <= 3600, "runtime.drain_timeout_s", "3600 at most")?;
+    require(
+        runtime.idle_unload_s <= LONGEST_IDLE_S,
+        "runtime.idle_unload_s",
+        "2592000 at most, which is thirty days; 0 never unloads",
+    )?;
     require(
         runtime.max_cpu_percent > 0.0 && runtime.max_cpu_percent <= 100.0,
         "runtime.max_cpu_percent",

@@ -187,6 +187,8 @@ pub struct Runtime {
     pub health_recency_s: u64,
     /// Seconds streams may still run after a stop.
     pub drain_timeout_s: u64,
+    /// Seconds without a request after which the model is unloaded; 0: never.
+    pub idle_unload_s: u64,
 }
 
 impl Default for Runtime {
@@ -203,6 +205,7 @@ impl Default for Runtime {
             health_interval_s: 5,
             health_recency_s: 15,
             drain_timeout_s: 30,
+            idle_unload_s: 0,
         }
     }
 }

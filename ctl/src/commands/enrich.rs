@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueHint};
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime_api::v1::GetStatusRequest;
+use runtime_api::v1::{GetStatusRequest, Lifecycle};
 use serde::Serialize;
 use serde_json::json;
 
@@ -152,7 +152,8 @@ impl Work<'_> {
         Ok(Done::Made(enriched))
     }
 
-    /// Catalog id of the running model, and which start of it this is.
+    /// Catalog id of the model that answers, and in which start of it: of one that rests, in its
+    /// next one.
     async fn running(&self) -> Result<(String, u64), Refusal> {
         let mut supervisor = self.context.supervisor();
         let call = supervisor.get_status(GetStatusRequest {});
@@ -160,7 +161,8 @@ impl Work<'_> {
         if facts.model_id.is_empty() {
             return Err(Refusal::new("not_ready"));
         }
-        Ok((facts.model_id, facts.generation))
+        let rests = facts.asleep && facts.lifecycle() != Lifecycle::Starting;
+        Ok((facts.model_id, facts.generation + u64::from(rests)))
     }
 }
 

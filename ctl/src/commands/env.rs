@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Fai
             out.line(&format!("export {name}={}", quoted(value)))?;
         }
     }
-    if !access.status.available {
+    if !access.takes_requests() {
         out.remark("Not available yet: requests are refused until `companionctl start ID`.");
     }
     Ok(ExitCode::SUCCESS)

@@ -37,7 +37,7 @@ pub(crate) async fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let access = Access::ask(context).await?;
-    if !access.status.available {
+    if !access.takes_requests() {
         out.remark("Not available yet: requests are refused until `companionctl start ID`.");
     }
     let Some((program, arguments)) = args.program.split_first() else {

@@ -170,6 +170,7 @@ impl Report {
         match (reason, self.lifecycle) {
             ("not_ready", Some("starting")) => "The model is being loaded. (not_ready)".to_owned(),
             ("not_ready", Some("draining")) => "The model is being stopped. (not_ready)".to_owned(),
+            ("asleep", Some("starting")) => "The model is being loaded again. (asleep)".to_owned(),
             _ => Refusal::told(reason).message(),
         }
     }
@@ -395,6 +396,21 @@ mod tests {
         assert!(text.contains("not available"));
         assert!(text.contains("companionctl start ID"));
         assert!(text.contains("(not_ready)"));
+    }
+
+    #[test]
+    fn of_a_model_that_rests_people_read_that_a_request_loads_it_again() {
+        let mut heard = all_well();
+        let door = heard.frontdoor.as_mut().expect("door");
+        door.available = false;
+        door.missing = ["model_unverified", "not_ready", "asleep"].map(str::to_owned).to_vec();
+        let facts = heard.supervisor.as_mut().expect("facts");
+        (facts.lifecycle, facts.asleep, facts.runtime_pid) = (Lifecycle::Stopped.into(), true, 0);
+        let report = Report::join(heard);
+        assert_eq!((report.available, report.model.as_deref()), (false, Some("m")));
+        let text = report.for_people(&Output::new(false));
+        assert!(text.contains("The next request loads it again. (asleep)"), "{text}");
+        assert!(!text.contains("companionctl start"), "{text}");
     }
 
     #[test]

@@ -111,13 +111,18 @@ impl Access {
         Ok(Self { endpoint, token: LoopbackToken::of_answer(answer.loopback_token)?, status })
     }
 
+    /// Whether a request is answered: at once, or as soon as a model that rests is loaded again.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.status.available || reasons::is_only_asleep(&self.status.missing)
+    }
+
     /// As [`Access::ask`], for commands that need an answer now.
     ///
     /// # Errors
     /// Also the first cause of what is missing for the endpoint to be available.
     pub(crate) async fn ask_available(context: &Context) -> Result<Self, Refusal> {
         let access = Self::ask(context).await?;
-        if access.status.available {
+        if access.takes_requests() {
             return Ok(access);
         }
         let cause = reasons::causes(&access.status.missing).first().map(|word| Refusal::told(word));

@@ -73,6 +73,8 @@ pub struct Admission {
     next: u64,
     /// How long a slot is held, smoothed.
     hold_ms: Option<u64>,
+    /// Nobody runs who does not yet: whoever comes waits.
+    is_closed: bool,
 }
 
 impl Admission {
@@ -80,7 +82,7 @@ impl Admission {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         let (in_flight, queue) = (BTreeMap::new(), FairQueue::default());
-        Self { bounds, in_flight, queue, next: 0, hold_ms: None }
+        Self { bounds, in_flight, queue, next: 0, hold_ms: None, is_closed: false }
     }
 
     /// A new request: a free slot, else a place in the queue. In a full queue it gets the place of
@@ -116,6 +118,21 @@ impl Admission {
     pub fn complete(&mut self, slot: Slot, now_ms: u64) -> Result<Vec<Promotion>, Reason> {
         let since_ms = self.in_flight.remove(&slot.0).ok_or(Reason::NoInFlightToComplete)?;
         self.learn(now_ms.saturating_sub(since_ms));
+        Ok(self.promote(now_ms))
+    }
+
+    /// From now on whoever comes waits, free slots or not: what they want is being fetched.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// The slots are there again; those whose turn it is get them.
+    pub fn open(&mut self, now_ms: u64) -> Vec<Promotion> {
+        self.is_closed = false;
+        self.promote(now_ms)
+    }
+
+    fn promote(&mut self, now_ms: u64) -> Vec<Promotion> {
         let mut promoted = Vec::new();
         while self.has_free_slot() {
             let Some(waiting) = self.queue.pop() else { break };
@@ -124,7 +141,7 @@ impl Admission {
                 promoted.push(Promotion { ticket: waiting.ticket, slot });
             }
         }
-        Ok(promoted)
+        promoted
     }
 
     /// A waiting request leaves, by its own will or at its deadline. Says whether it was there.
@@ -161,7 +178,7 @@ impl Admission {
     }
 
     fn has_free_slot(&self) -> bool {
-        self.in_flight.len() < self.bounds.max_in_flight as usize
+        !self.is_closed && self.in_flight.len() < self.bounds.max_in_flight as usize
     }
 
     fn take_slot(&mut self, now_ms: u64) -> Slot {

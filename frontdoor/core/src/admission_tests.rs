@@ -192,8 +192,30 @@ fn the_wait_is_told_from_how_long_slots_are_held() {
     assert_eq!(admission.next_position(), 1);
 }
 
+#[test]
+fn who_comes_while_it_is_closed_waits_in_turn_and_runs_when_it_opens() {
+    let mut admission = Admission::new(BOUNDS);
+    let running = admitted(&mut admission, 0);
+    admission.close();
+    let (first, _) = queued(&mut admission, 0);
+    let (second, _) = queued(&mut admission, 50);
+    assert_eq!(admission.arrive(ClientId::UNNAMED, 0).err(), Some(Reason::QueueFull));
+    assert_eq!(admission.position(second), Some(2));
+    assert_eq!(admission.complete(running, 60).expect("out"), [], "nobody runs in its place");
+    assert_eq!(admission.counts(), Counts { in_flight: 0, queued: 2 });
+    let promoted = admission.open(99);
+    assert_eq!(promoted.iter().map(|p| p.ticket).collect::<Vec<_>>(), [first, second]);
+    admission.close();
+    let (late, deadline) = queued(&mut admission, 100);
+    assert!(admission.leave(late), "who waits may leave");
+    queued(&mut admission, 100);
+    assert_eq!(admission.open(deadline), [], "a wait that is over is over");
+}
+
 #[derive(Debug, Clone)]
 enum Act {
+    Close,
+    Open,
     Arrive(u8),
     Complete(usize),
     Leave(usize),
@@ -207,6 +229,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => any::<usize>().prop_map(Act::Complete),
         1 => any::<usize>().prop_map(Act::Leave),
         1 => (0u64..60).prop_map(Act::Wait),
+        1 => Just(Act::Close),
+        1 => Just(Act::Open),
     ]
 }
 
@@ -226,6 +250,7 @@ struct Model {
     out: Vec<Slot>,
     waiting: BTreeMap<TicketId, Seen>,
     now: u64,
+    is_closed: bool,
 }
 
 impl Model {
@@ -247,7 +272,7 @@ impl Model {
             }
             Err(reason) => {
                 prop_assert_eq!(reason, Reason::QueueFull);
-                prop_assert_eq!(self.out.len(), max as usize);
+                prop_assert!(self.is_closed || self.out.len() == max as usize);
                 let longest = (0..4).map(|number| own(&self.waiting, number)).max();
                 prop_assert!(longest <= Some(ahead + 1), "a greedier one waits");
             }
@@ -260,7 +285,13 @@ impl Model {
             return Ok(());
         }
         let slot = self.out.swap_remove(n % self.out.len());
-        for Promotion { ticket, slot } in self.admission.complete(slot, self.now).unwrap() {
+        let promoted = self.admission.complete(slot, self.now).unwrap();
+        prop_assert!(!self.is_closed || promoted.is_empty(), "let in while it was closed");
+        self.run(promoted)
+    }
+
+    fn run(&mut self, promoted: Vec<Promotion>) -> Result<(), TestCaseError> {
+        for Promotion { ticket, slot } in promoted {
             let served = self.waiting.remove(&ticket).expect("was waiting");
             prop_assert!(served.deadline_ms > self.now);
             for (other, seen) in &mut self.waiting {
@@ -307,9 +338,19 @@ proptest! {
     ) {
         let admission = Admission::new(
             Bounds { max_in_flight: max, queue_bound: bound, queue_timeout_ms: 100 });
-        let mut model = Model { admission, out: Vec::new(), waiting: BTreeMap::new(), now: 0 };
+        let (out, waiting) = (Vec::new(), BTreeMap::new());
+        let mut model = Model { admission, out, waiting, now: 0, is_closed: false };
         for act in acts {
             match act {
+                Act::Close => {
+                    model.is_closed = true;
+                    model.admission.close();
+                }
+                Act::Open => {
+                    model.is_closed = false;
+                    let promoted = model.admission.open(model.now);
+                    model.run(promoted)?;
+                }
                 Act::Arrive(number) => model.arrive(number, max)?,
                 Act::Complete(n) => model.complete(n)?,
                 Act::Leave(n) => model.leave(n),
@@ -326,7 +367,8 @@ proptest! {
             prop_assert_eq!(counts.queued as usize, model.waiting.len());
             prop_assert!(model.out.len() <= max as usize && counts.queued <= bound);
             let is_busy = model.out.len() == max as usize;
-            prop_assert!(model.waiting.is_empty() || is_busy, "a slot is wasted");
+            let must_wait = is_busy || model.is_closed;
+            prop_assert!(model.waiting.is_empty() || must_wait, "a slot is wasted");
         }
         for slot in std::mem::take(&mut model.out) {
             prop_assert!(model.admission.complete(slot, u64::MAX).is_ok());

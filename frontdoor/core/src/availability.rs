@@ -11,6 +11,8 @@ pub struct RuntimeTruth {
     pub model_verified: bool,
     /// The running runtime's bytes were verified.
     pub runtime_verified: bool,
+    /// It was unloaded for want of requests, or is being loaded again for one.
+    pub asleep: bool,
 }
 
 /// Everything availability rests on, as it is at this moment.
@@ -49,6 +51,8 @@ pub enum Missing {
     HealthStale,
     /// The front door is ending.
     ShuttingDown,
+    /// The runtime sleeps: the next request has it loaded, and waits for it.
+    Asleep,
 }
 
 impl Missing {
@@ -64,6 +68,7 @@ impl Missing {
             Self::TokenDigestUnset => "token_digest_unset",
             Self::HealthStale => "health_stale",
             Self::ShuttingDown => "shutting_down",
+            Self::Asleep => "asleep",
         }
     }
 }
@@ -95,6 +100,7 @@ pub fn judge(facts: &Facts) -> Availability {
         lifecycle: Lifecycle::Unknown,
         model_verified: false,
         runtime_verified: false,
+        asleep: false,
     });
     let healthy = facts.health_age_ms.is_some_and(|age| age <= facts.health_recency_ms);
     let conditions = [
@@ -106,6 +112,7 @@ pub fn judge(facts: &Facts) -> Availability {
         (facts.token_digest_set, Missing::TokenDigestUnset),
         (healthy, Missing::HealthStale),
         (!facts.leaving, Missing::ShuttingDown),
+        (!runtime.asleep, Missing::Asleep),
     ];
     let missing = conditions.iter().filter(|(holds, _)| !holds).map(|(_, what)| *what).collect();
     Availability { missing }
@@ -116,8 +123,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const READY: RuntimeTruth =
-        RuntimeTruth { lifecycle: Lifecycle::Ready, model_verified: true, runtime_verified: true };
+    const READY: RuntimeTruth = RuntimeTruth {
+        lifecycle: Lifecycle::Ready,
+        model_verified: true,
+        runtime_verified: true,
+        asleep: false,
+    };
     const GOOD: Facts = Facts {
         runtime: Some(READY),
         listener_bound: true,
@@ -153,6 +164,7 @@ mod tests {
             (Facts { health_age_ms: None, ..GOOD }, "health_stale"),
             (Facts { health_age_ms: Some(15_001), ..GOOD }, "health_stale"),
             (Facts { leaving: true, ..GOOD }, "shutting_down"),
+            (runtime(RuntimeTruth { asleep: true, ..READY }), "asleep"),
         ];
         for (facts, word) in cases {
             assert_eq!(missing(facts), [word]);
@@ -171,17 +183,19 @@ mod tests {
         #[test]
         fn available_only_with_every_condition(
             there: bool, model: bool, runtime: bool, state in 0usize..5, bound: bool, token: bool,
-            age in prop::option::of(0u64..30_000), leaving: bool,
+            age in prop::option::of(0u64..30_000), leaving: bool, asleep: bool,
         ) {
             let lifecycle = [Lifecycle::Unknown, Lifecycle::Stopped, Lifecycle::Starting,
                 Lifecycle::Ready, Lifecycle::Draining][state];
-            let truth = RuntimeTruth { lifecycle, model_verified: model, runtime_verified: runtime };
+            let truth = RuntimeTruth {
+                lifecycle, model_verified: model, runtime_verified: runtime, asleep,
+            };
             let facts = Facts {
                 runtime: there.then_some(truth), listener_bound: bound, token_digest_set: token,
                 health_age_ms: age, health_recency_ms: 15_000, leaving,
             };
             let all = there && model && runtime && lifecycle == Lifecycle::Ready && bound && token
-                && age.is_some_and(|a| a <= 15_000) && !leaving;
+                && age.is_some_and(|a| a <= 15_000) && !leaving && !asleep;
             prop_assert_eq!(judge(&facts).is_available(), all);
         }
     }

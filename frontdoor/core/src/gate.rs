@@ -39,6 +39,22 @@ pub fn lifecycle(lifecycle: Lifecycle, leaving: bool) -> Result<IsReady, Reason>
     }
 }
 
+/// Judges whether a request may come in at all: to a ready runtime, or to wait for one that sleeps.
+///
+/// # Errors
+/// `not_ready` in every other case.
+pub fn arrival(state: Lifecycle, asleep: bool, leaving: bool) -> Result<(), Reason> {
+    match (state, asleep, leaving) {
+        (Lifecycle::Ready, _, false)
+        | (Lifecycle::Stopped | Lifecycle::Starting | Lifecycle::Draining, true, false) => Ok(()),
+        (Lifecycle::Unknown, _, _)
+        | (_, _, true)
+        | (Lifecycle::Stopped | Lifecycle::Starting | Lifecycle::Draining, false, false) => {
+            Err(Reason::NotReady)
+        }
+    }
+}
+
 /// The right to put one request to the runtime: made of all three passes, and of nothing else.
 #[derive(Debug)]
 #[must_use]
@@ -51,7 +67,7 @@ pub fn permit(_ready: IsReady, _slot: &Slot, _resources: WithinLimits) -> RelayP
 
 #[cfg(test)]
 mod tests {
-    use super::{Lifecycle, lifecycle, permit};
+    use super::{Lifecycle, arrival, lifecycle, permit};
     use crate::Reason;
     use crate::admission::{Admission, Arrival, Bounds};
     use crate::client::ClientId;
@@ -68,6 +84,23 @@ mod tests {
         }
         assert!(lifecycle(Lifecycle::Ready, false).is_ok());
         assert_eq!(lifecycle(Lifecycle::Ready, true).err(), Some(Reason::NotReady));
+    }
+
+    #[test]
+    fn who_comes_may_wait_for_one_that_sleeps_and_for_no_other_that_is_not_ready() {
+        let not_ready = [Lifecycle::Stopped, Lifecycle::Starting, Lifecycle::Draining];
+        for state in not_ready {
+            assert_eq!(arrival(state, true, false), Ok(()), "{state:?}");
+            assert_eq!(arrival(state, false, false), Err(Reason::NotReady), "{state:?}");
+            assert!(lifecycle(state, false).is_err(), "waiting is not passing");
+        }
+        assert_eq!(arrival(Lifecycle::Ready, false, false), Ok(()));
+        for asleep in [false, true] {
+            assert_eq!(arrival(Lifecycle::Unknown, asleep, false), Err(Reason::NotReady));
+            for state in not_ready.into_iter().chain([Lifecycle::Ready]) {
+                assert_eq!(arrival(state, asleep, true), Err(Reason::NotReady), "{state:?}");
+            }
+        }
     }
 
     #[test]

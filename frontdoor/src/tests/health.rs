@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runtime_api::v1::health_report::Outcome;
+use runtime_api::v1::health_report::{Demand, Outcome};
 use runtime_api::v1::runtime_status_server::{RuntimeStatus, RuntimeStatusServer};
 use runtime_api::v1::{HealthReport, Lifecycle, RuntimeFacts};
 use tokio::io::DuplexStream;
@@ -19,23 +19,28 @@ use crate::door::Followed;
 use crate::{follow, health, status};
 
 /// A supervisor whose streams are in the test's hands.
-struct Supervisor {
+pub(super) struct Supervisor {
     streams: mpsc::UnboundedReceiver<FollowStream>,
 }
 
-struct FollowStream {
+pub(super) struct FollowStream {
     facts: mpsc::Sender<Result<RuntimeFacts, Status>>,
     reports: Streaming<HealthReport>,
 }
 
 impl FollowStream {
-    async fn say(&self, facts: RuntimeFacts) {
+    pub(super) async fn say(&self, facts: RuntimeFacts) {
         self.facts.send(Ok(facts)).await.expect("the front door listens");
     }
 
-    async fn report(&mut self) -> (Outcome, u64, u32) {
+    pub(super) async fn next_report(&mut self) -> HealthReport {
         let message = timeout(LIMIT, self.reports.message()).await.expect("in time");
-        let report = message.expect("no error").expect("a report");
+        message.expect("no error").expect("a report")
+    }
+
+    async fn report(&mut self) -> (Outcome, u64, u32) {
+        let report = self.next_report().await;
+        assert_eq!(report.demand(), Demand::Unspecified);
         (report.outcome(), report.generation, report.in_flight)
     }
 }
@@ -58,7 +63,7 @@ impl RuntimeStatus for StandIn {
 }
 
 /// A channel that leads to the stand-in, each connection a pipe of its own.
-fn supervisor() -> (Channel, Supervisor) {
+pub(super) fn supervisor() -> (Channel, Supervisor) {
     let (streams, opened) = mpsc::unbounded_channel();
     let (dialled, accepted) = mpsc::unbounded_channel::<Result<DuplexStream, std::io::Error>>();
     tokio::spawn(
@@ -88,11 +93,11 @@ async fn following() -> (House, Supervisor, FollowStream) {
     (house, supervisor, stream)
 }
 
-async fn next_stream(supervisor: &mut Supervisor) -> FollowStream {
+pub(super) async fn next_stream(supervisor: &mut Supervisor) -> FollowStream {
     timeout(LIMIT, supervisor.streams.recv()).await.expect("in time").expect("followed")
 }
 
-async fn until_missing(house: &House, wanted: &[&str]) {
+pub(super) async fn until_missing(house: &House, wanted: &[&str]) {
     let mut changes = house.door.changes();
     let holds = async {
         while status::message(&house.door).missing != wanted {

@@ -6,6 +6,7 @@ mod abuse;
 mod admission;
 mod grpc;
 mod health;
+mod idle;
 mod relay;
 mod upstream;
 
@@ -90,13 +91,17 @@ impl House {
     }
 
     async fn with_supervisor(section: Section, supervisor: Channel) -> Self {
+        Self::build(section, supervisor, 0).await
+    }
+
+    async fn build(section: Section, supervisor: Channel, idle_unload_s: u64) -> Self {
         let (tcp, address) = bound();
         let (listener, hosts) = listener::adopt(tcp.into(), address).expect("loopback");
         let (runtime, dialled) = mpsc::unbounded_channel();
         let refused = Arc::<Mutex<Option<DialError>>>::default();
         let dial = StandInDial { runtime, refused: Arc::clone(&refused), address, supervisor };
         let credential = HealthCredential::random().expect("random");
-        let plan = Plan::of(&charter(section, address));
+        let plan = Plan::of(&charter(section, address, idle_unload_s));
         assert_eq!(Some(&hosts), AllowedHosts::of(address).as_ref());
         let door = Door::new(plan, hosts, Box::new(dial), credential.digest());
         let token = door.new_holder();
@@ -170,7 +175,7 @@ fn bound() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-fn charter(frontdoor: Section, bound: SocketAddr) -> FrontdoorCharter {
+fn charter(frontdoor: Section, bound: SocketAddr, idle_unload_s: u64) -> FrontdoorCharter {
     FrontdoorCharter {
         launcher_pid: 1,
         frontdoor,
@@ -178,6 +183,7 @@ fn charter(frontdoor: Section, bound: SocketAddr) -> FrontdoorCharter {
         health_interval_s: 5,
         health_recency_s: 15,
         drain_timeout_s: 30,
+        idle_unload_s,
         no_program: PathBuf::new(),
     }
 }

@@ -97,6 +97,8 @@ pub struct FrontdoorCharter {
     pub health_recency_s: u64,
     /// Seconds streams may still run after a stop.
     pub drain_timeout_s: u64,
+    /// Seconds without a request after which the runtime may be unloaded; 0: never.
+    pub idle_unload_s: u64,
     /// An executable file that is no program: what a trial of exec aims at.
     pub no_program: PathBuf,
 }

@@ -3,10 +3,11 @@
 use std::future::Future;
 
 use runtime_api::v1;
-use runtime_core::{Event, HealthStreak, Limits, Reason, State, step};
+use runtime_core::{Event, HealthStreak, Reason, State, step};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Command, Job, Progress, Report};
+use super::rest::Rest;
+use super::{Command, House, Job, Progress, Report};
 
 /// What came first.
 pub(super) enum Attended<T> {
@@ -19,7 +20,7 @@ pub(super) enum Attended<T> {
 /// A change of course.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Interrupt {
-    /// The first command of an idle owner.
+    /// A start where there was no job, or of a runtime that sleeps.
     Start,
     /// A stop or a shutdown.
     Stop,
@@ -27,6 +28,8 @@ pub(super) enum Interrupt {
     Unhealthy,
     /// A draining runtime has nothing left to answer.
     Drained,
+    /// Nobody asked it anything for long enough.
+    Idle,
 }
 
 #[derive(Debug)]
@@ -41,10 +44,12 @@ pub(super) struct Desk {
     following: Vec<mpsc::Sender<Progress>>,
     streak: HealthStreak,
     front_doors: u32,
+    rest: Rest,
 }
 
 impl Desk {
-    pub(super) fn new(commands: mpsc::Receiver<Command>, limits: &Limits) -> Self {
+    pub(super) fn new(commands: mpsc::Receiver<Command>, house: &House) -> Self {
+        let limits = &house.limits;
         let (facts, _) = watch::channel(v1::RuntimeFacts {
             lifecycle: v1::Lifecycle::Stopped.into(),
             resources: Some(v1::Resources::default()),
@@ -67,6 +72,7 @@ impl Desk {
             following: Vec::new(),
             streak: HealthStreak::new(),
             front_doors: 0,
+            rest: Rest::after_s(house.settings.idle_unload_s),
         }
     }
 
@@ -94,8 +100,13 @@ impl Desk {
     pub(super) fn advance(&mut self, event: &Event) -> Result<(), Reason> {
         self.state = step(self.state, event)?;
         let state = self.state;
+        if state == State::Ready {
+            self.rest.ready();
+        }
+        let asleep = self.rest.lasts();
         self.facts.send_modify(|facts| {
             facts.lifecycle = lifecycle_of(state).into();
+            facts.asleep = asleep;
             if state == State::Stopped {
                 forget_process(facts);
             }
@@ -125,6 +136,24 @@ impl Desk {
         self.facts.borrow().generation
     }
 
+    /// Begins to drain a runtime that is unloaded until it is wanted again.
+    pub(super) fn falls_asleep(&mut self) -> Result<(), Reason> {
+        self.rest.begin();
+        self.advance(&Event::Drain)
+    }
+
+    /// Waits until what sleeps is wanted again; false when it is to be stopped instead.
+    pub(super) async fn is_woken(&mut self) -> bool {
+        while self.rest.is_undisturbed() && !self.must_stop() {
+            let _ = self.attend(std::future::pending::<()>()).await;
+        }
+        !self.must_stop()
+    }
+
+    fn must_stop(&self) -> bool {
+        self.shutdown || !self.asked_to_stop.is_empty()
+    }
+
     /// Publishes why this run ends, before the job does.
     pub(super) fn ends_for(&mut self, reason: Reason) {
         self.facts.send_modify(|facts| facts.last_failure = reason.as_str().to_owned());
@@ -133,7 +162,10 @@ impl Desk {
     /// Ends the job: it was stopped, or it failed for this reason.
     pub(super) fn settle(&mut self, failure: Option<Reason>, is_crash_loop: bool) {
         self.job = None;
+        self.rest.forget();
         self.facts.send_modify(|facts| {
+            facts.asleep = false;
+            forget_process(facts);
             facts.last_failure = failure.map_or("", Reason::as_str).to_owned();
             facts.crash_loop = is_crash_loop;
         });
@@ -181,7 +213,7 @@ impl Desk {
     }
 
     fn asked_to_start(&mut self, job: Job, progress: mpsc::Sender<Progress>) -> Option<Interrupt> {
-        let is_ending = self.shutdown || self.state == State::Draining;
+        let is_ending = self.shutdown || (self.state == State::Draining && !self.rest.lasts());
         if self.job.is_none() && !is_ending {
             self.begin(job);
             self.following.push(progress);
@@ -199,11 +231,16 @@ impl Desk {
         } else {
             self.following.push(progress);
         }
-        None
+        self.wake()
+    }
+
+    fn wake(&mut self) -> Option<Interrupt> {
+        self.rest.wake().then_some(Interrupt::Start)
     }
 
     fn reported(&mut self, report: Report) -> Option<Interrupt> {
         let is_draining = self.state == State::Draining;
+        let is_of_now = |generation| generation == self.facts.borrow().generation;
         match report {
             Report::Joined => {
                 self.front_doors += 1;
@@ -215,10 +252,20 @@ impl Desk {
             }
             Report::InFlight(count) => (is_draining && count == 0).then_some(Interrupt::Drained),
             Report::Probe { outcome, generation } => {
-                let is_of_this_runtime =
-                    self.state == State::Ready && generation == self.facts.borrow().generation;
+                let is_of_this_runtime = self.state == State::Ready && is_of_now(generation);
                 (is_of_this_runtime && self.streak.ends_runtime(outcome))
                     .then_some(Interrupt::Unhealthy)
+            }
+            Report::Idle { generation } => {
+                let is_of_this_runtime = self.state == State::Ready && is_of_now(generation);
+                (is_of_this_runtime && self.rest.may_begin()).then_some(Interrupt::Idle)
+            }
+            Report::Wanted { generation } => {
+                if is_of_now(generation) {
+                    self.wake()
+                } else {
+                    None
+                }
             }
         }
     }
@@ -228,9 +275,12 @@ impl Desk {
     }
 }
 
+/// Of one that sleeps it stays known what it is.
 fn forget_process(facts: &mut v1::RuntimeFacts) {
-    facts.model_id.clear();
-    facts.runtime_id.clear();
+    if !facts.asleep {
+        facts.model_id.clear();
+        facts.runtime_id.clear();
+    }
     facts.model_verified = false;
     facts.runtime_verified = false;
     facts.runtime_pid = 0;

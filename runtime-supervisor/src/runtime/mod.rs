@@ -3,6 +3,7 @@
 
 mod desk;
 mod owner;
+mod rest;
 mod sampler;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,16 @@ pub(crate) enum Report {
     },
     /// Requests at the runtime, told while it drains.
     InFlight(u32),
+    /// This generation had no request for as long as makes it be unloaded.
+    Idle {
+        /// The runtime that rests.
+        generation: u64,
+    },
+    /// A request waits for this generation, which sleeps.
+    Wanted {
+        /// The runtime that is to come back.
+        generation: u64,
+    },
 }
 
 #[derive(Debug)]

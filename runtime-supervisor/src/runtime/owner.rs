@@ -32,6 +32,8 @@ pub(super) struct Owner {
 enum RunEnd {
     /// As was asked for.
     Wanted,
+    /// It was unloaded for want of requests.
+    Asleep,
     /// It cannot be started, or left its memory limit; a restart would not help.
     Refused(Reason),
     /// By itself.
@@ -53,7 +55,7 @@ impl Owner {
         house: House,
         commands: mpsc::Receiver<Command>,
     ) -> (Self, watch::Receiver<v1::RuntimeFacts>) {
-        let desk = Desk::new(commands, &house.limits);
+        let desk = Desk::new(commands, &house);
         let facts = desk.facts().subscribe();
         (Self { house: Arc::new(house), desk }, facts)
     }
@@ -85,6 +87,13 @@ impl Owner {
         loop {
             match self.run_once(job, &mut was_ready).await {
                 RunEnd::Wanted => return self.desk.settle(None, false),
+                RunEnd::Asleep => {
+                    tracing::info!("runtime sleeps");
+                    if !self.desk.is_woken().await {
+                        return self.desk.settle(None, false);
+                    }
+                    tracing::info!("runtime is woken");
+                }
                 RunEnd::Refused(reason) => return self.failed(reason, false),
                 RunEnd::Crashed(reason) => {
                     let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -215,6 +224,11 @@ impl Owner {
                     self.desk.advance(&Event::Drain)?;
                     self.drain(child).await;
                     break RunEnd::Wanted;
+                }
+                Attended::Interrupted(Interrupt::Idle) => {
+                    self.desk.falls_asleep()?;
+                    self.drain(child).await;
+                    break RunEnd::Asleep;
                 }
                 Attended::Interrupted(Interrupt::Start | Interrupt::Drained) => {}
             }

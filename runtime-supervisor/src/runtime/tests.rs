@@ -2,6 +2,7 @@
 //! jail and runtime: a script that does what its "model" says. The real ones are put through
 //! the same by the whole-system tests.
 
+mod idle;
 mod memory;
 mod time_limit;
 
@@ -82,6 +83,10 @@ fn world() -> World {
 }
 
 fn world_with(start_limit: Duration) -> World {
+    world_of(start_limit, Runtime::default())
+}
+
+fn world_of(start_limit: Duration, settings: Runtime) -> World {
     let dir = tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
@@ -92,7 +97,7 @@ fn world_with(start_limit: Duration) -> World {
     let store = Arc::new(Store::open(dir.path()).unwrap());
     let output = Output::new();
     let machine = Machine::read().unwrap();
-    let settings = Runtime { max_ram_bytes: MAX_RAM_BYTES, ..Runtime::default() };
+    let settings = Runtime { max_ram_bytes: MAX_RAM_BYTES, ..settings };
     let (runtime, owner) = own(House {
         monitor: stand_in_launcher(dir.path().join("runtime.sock")),
         store: Arc::clone(&store),

@@ -45,6 +45,9 @@ pub(super) fn judge_availability(door: &FrontdoorStatus) -> Check {
     if door.available {
         return Check::ok("model", "A verified model answers through the whole path.");
     }
+    if reasons::is_only_asleep(&door.missing) {
+        return Check::refused("model", State::Ok, &Refusal::new("asleep"));
+    }
     match reasons::causes(&door.missing).first() {
         Some(cause) => Check::refused("model", State::Warn, &Refusal::told(cause)),
         None => Check::refused("model", State::Warn, &Refusal::new("not_ready")),
@@ -93,5 +96,7 @@ mod tests {
         let check = judge_availability(&door);
         assert_eq!((check.state, check.reason.as_deref()), (State::Warn, Some("not_ready")));
         assert!(check.mend.unwrap().contains("companionctl start"));
+        door.missing.push("asleep".to_owned());
+        assert_eq!(judge_availability(&door).state, State::Ok, "resting is no fault");
     }
 }

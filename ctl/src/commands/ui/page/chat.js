@@ -3,7 +3,7 @@ let turns = [];
 let answering = null;
 
 function showTalk() {
-  const available = Boolean(status?.available);
+  const available = takesRequests(status);
   byId("ask").disabled = !available && answering === null;
   byId("send").disabled = !available || byId("ask").value.trim() === "";
   byId("send").hidden = answering !== null;
@@ -39,7 +39,7 @@ function question(text) {
 
 async function send() {
   const text = byId("ask").value.trim();
-  if (text === "" || answering !== null || !status?.available) return;
+  if (text === "" || answering !== null || !takesRequests(status)) return;
   const before = structuredClone(turns);
   byId("ask").value = "";
   question(text);

@@ -14,11 +14,21 @@ function showStatus(report) {
   showFacts(report);
 }
 
+// A model that rests is loaded again by the next request, which waits for it.
+function rests(report) {
+  return report.causes.length > 0 && report.causes.every((cause) => cause.reason === "asleep");
+}
+
+function takesRequests(report) {
+  return report !== null && (report.available || rests(report));
+}
+
 function stateOf(report) {
   if (report.available) return ["good", "Available"];
   if (report.lifecycle === "starting") return ["busy", "Loading the model"];
   if (report.lifecycle === "draining") return ["busy", "Stopping"];
   if (report.lifecycle === "ready") return ["busy", "Nearly ready"];
+  if (rests(report)) return ["good", "Resting"];
   return ["bad", "Not available"];
 }
 
