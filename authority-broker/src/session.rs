@@ -342,7 +342,7 @@ impl Sessions {
             (_, Some(meta)) => MetaFact::Known { expires_at: meta.expires_at },
             (_, None) => MetaFact::Unreadable,
         };
-        let (access, refresh) = (access.known(), refresh.known());
+        let (access, refresh) = (access.token(), refresh.token());
         let facts = SessionFacts {
             meta: meta_fact,
             has_access_token: access.is_some(),
@@ -359,9 +359,12 @@ enum Entry {
 }
 
 impl Entry {
-    fn known(self) -> Option<Secret> {
+    /// The token, if it is of characters that a token response may bring.
+    fn token(self) -> Option<Secret> {
         match self {
-            Self::Known(secret) => Some(secret),
+            Self::Known(secret) => {
+                Some(secret).filter(|it| it.expose_bytes().iter().all(u8::is_ascii_graphic))
+            }
             Self::Absent | Self::Foreign => None,
         }
     }

@@ -211,6 +211,20 @@ async fn a_damaged_or_foreign_record_is_no_session_and_sends_no_token_anywhere()
 }
 
 #[tokio::test]
+async fn a_damaged_token_is_no_token_and_goes_nowhere() {
+    let gateway = Gateway::start(|_| renewed());
+    for damaged in ["a\u{0}1", "a 1", "\u{fe0f}", "a1\r\nx: y"] {
+        let (store, sessions) = signed_in(&gateway, 3600);
+        store.put(Account::AccessToken, damaged);
+        assert_eq!(sessions.overview().await.unwrap().standing, Standing::Refresh, "{damaged:?}");
+        store.put(Account::RefreshToken, damaged);
+        assert_eq!(sessions.overview().await.unwrap().standing, Standing::Reauth, "{damaged:?}");
+        assert_eq!(sessions.access_token().await.err(), Some(Reason::NotSignedIn));
+    }
+    assert_eq!(gateway.requests(), 0);
+}
+
+#[tokio::test]
 async fn without_an_issuer_there_is_no_session() {
     let gateway = Gateway::start(|_| panic!("asked"));
     let (store, _) = signed_in(&gateway, 3600);

@@ -345,12 +345,12 @@ async fn a_configured_client_registers_nothing() {
 
 /// Attempts that are cancelled, answered wrongly and answered rightly, one after another.
 #[tokio::test]
-async fn a_thousand_attempts_leave_no_descriptor_open() {
+async fn two_thousand_attempts_leave_no_descriptor_open() {
     let stand = stand();
     let answer = right(&stand);
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let mut after_the_first = None;
-    for round in 0..1000 {
+    for round in 0..2000 {
         match round % 3 {
             0 => {
                 let mut stream = stand.attempt();

@@ -62,7 +62,7 @@ const INVALID: Reason = Reason::InvalidTokenResponse;
 const FAILED: Reason = Reason::TokenExchangeFailed;
 
 /// Every answer that is HTTP and no tokens, with the reason of its refusal.
-pub(crate) const WRONG_ANSWERS: [(&str, Answer, Reason); 38] = [
+pub(crate) const WRONG_ANSWERS: [(&str, Answer, Reason); 40] = [
     ("a redirect within the host", || redirect(302, "/elsewhere"), FAILED),
     ("a redirect that keeps the method", || redirect(307, "/elsewhere"), FAILED),
     ("a permanent redirect", || redirect(308, "https://evil.test/"), FAILED),
@@ -100,6 +100,8 @@ pub(crate) const WRONG_ANSWERS: [(&str, Answer, Reason); 38] = [
     ("refresh_token not text", || with("refresh_token", &json!(7)), INVALID),
     ("access_token twice", || verbatim(200, "application/json", &twice("access_token")), INVALID),
     ("refresh_token twice", || verbatim(200, "application/json", &twice("refresh_token")), INVALID),
+    ("expires_in twice", || verbatim(200, "application/json", &twice("expires_in")), INVALID),
+    ("token_type twice", || verbatim(200, "application/json", &twice("token_type")), INVALID),
     ("an error beside the tokens", || with("error", &json!("invalid_grant")), INVALID),
     ("an error alone with 200", || json_answer(200, &json!({"error": "invalid_grant"})), INVALID),
     ("tokens with 201", || json_answer(201, &good()), FAILED),
@@ -126,7 +128,7 @@ fn raw_expiry(number: &str) -> String {
 }
 
 fn twice(member: &str) -> String {
-    good().to_string().replacen('{', &format!("{{\"{member}\":\"other\","), 1)
+    good().to_string().replacen('{', &format!("{{\"{member}\":{},", good()[member]), 1)
 }
 
 /// A keychain with a session that is due for renewal.

@@ -87,6 +87,25 @@ async fn a_second_item_of_an_account_is_ambiguous_until_it_is_set_anew() {
     assert_eq!(planted.search_items(attributes).await.unwrap().len(), 1);
 }
 
+/// Another program of the user puts what it likes there; the broker never reads a part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_no_length_or_too_great_a_one_is_invalid_until_it_is_set_anew() {
+    let mut bus = Bus::start().await;
+    bus.start_keyring(Some(PASSWORD)).await;
+    let keychain = keychain(&bus, "mine");
+    let planted = session(&bus).await;
+    let planted = planted.get_default_collection().await.unwrap();
+    let account = Account::RefreshToken;
+    let attributes = [("service", "companion/mine"), ("account", account.name())];
+    for length in [0, 8193, 1 << 20] {
+        let value = vec![b'x'; length];
+        planted.create_item("x", attributes.into(), &value, true, "text/plain").await.unwrap();
+        assert_eq!(read(&keychain, account).await, Err(Reason::InvalidSecret), "{length}");
+        keychain.set(account, &secret("mine")).await.unwrap();
+        assert_eq!(read(&keychain, account).await.unwrap().as_deref(), Some("mine"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_collection_is_keychain_locked_and_nobody_is_prompted() {
     let mut bus = Bus::start().await;
