@@ -26,6 +26,8 @@ mod policy;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
+mod session_keyring;
+#[cfg(target_os = "linux")]
 mod threads;
 #[cfg(target_os = "linux")]
 mod trial;
@@ -46,6 +48,7 @@ pub use {
     landlock::gaps,
     parent::die_with_parent,
     policy::{Layer, Line, Policy, Weakened},
+    session_keyring::join_own_session_keyring,
     trial::{Aims, Trial, Tried, try_all},
 };
 

@@ -2,7 +2,29 @@
 
 use std::process::{ExitStatus, Output};
 
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+
+use crate::World;
+
+impl World {
+    /// `companionctl sign-in`, once it waits for its browser; gone when it is dropped.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub async fn waiting_sign_in(&self) -> Result<Child> {
+        let mut program =
+            self.companion.command(&["--json", "sign-in", "--no-browser"])?.spawn()?;
+        let mut output = BufReader::new(program.stdout.take().context("no standard output")?);
+        let mut line = String::new();
+        output.read_line(&mut line).await?;
+        ensure!(line.contains(r#""event":"authorize""#), "{line}");
+        program.stdout = Some(output.into_inner());
+        Ok(program)
+    }
+}
 
 /// What a finished command left.
 #[derive(Debug)]

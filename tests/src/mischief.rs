@@ -55,6 +55,11 @@ pub enum Mischief {
     },
     /// A session bus on which nobody serves secrets.
     NoSecretService,
+    /// The same, and the kernel keyring chosen in its place.
+    KernelKeyring {
+        /// What tells this world's keys from another's.
+        world: &'static str,
+    },
     /// Another Secret Service than GNOME Keyring.
     OtherKeyring(Keyring),
     /// No account here, and a catalog that asks for none.
@@ -71,6 +76,11 @@ pub(crate) fn plan(mischief: Mischief, options: &mut StackOptions) {
         }
         Mischief::ExpiredCatalog => flaws.expired = true,
         Mischief::CatalogOnModelHost => options.files_on_gateway_host = true,
+        Mischief::KernelKeyring { world } => {
+            let profile = crate::kernel_keys::profile(world).into();
+            options.config.push((String::new(), "profile".into(), profile));
+            options.config.push(("keychain".into(), "backend".into(), "kernel".into()));
+        }
         Mischief::NoAccount => {
             let own = [("issuer", "".into()), ("catalog_needs_session", false.into())];
             options.config.extend(own.map(|(key, value)| ("gateway".into(), key.into(), value)));
@@ -114,6 +124,7 @@ pub(crate) fn act(mischief: Mischief, stack: &Stack) {
         | Mischief::ExpiredCatalog
         | Mischief::CatalogOnModelHost
         | Mischief::NoSecretService
+        | Mischief::KernelKeyring { .. }
         | Mischief::OtherKeyring(_)
         | Mischief::NoAccount => {}
     }

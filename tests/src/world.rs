@@ -27,7 +27,7 @@ const STATE_LIMIT: Duration = Duration::from_secs(60);
 /// A development stack, a session bus and a companion.
 #[derive(Debug)]
 pub struct World {
-    companion: Companion,
+    pub(crate) companion: Companion,
     pub(crate) bus: SessionBus,
     stack: Stack,
     dir: TempDir,
@@ -130,7 +130,9 @@ impl World {
         let config = settle(&stack, dir.path()).await?;
         let bus_dir = sub("bus")?;
         let bus = match mischief {
-            Mischief::NoSecretService => SessionBus::start_without_keyring(&bus_dir).await?,
+            Mischief::NoSecretService | Mischief::KernelKeyring { .. } => {
+                SessionBus::start_without_keyring(&bus_dir).await?
+            }
             Mischief::OtherKeyring(kind) => SessionBus::start_with(&bus_dir, kind).await?,
             _ => SessionBus::start(&bus_dir).await?,
         };

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The broker's own: nobody else reaches one of these, however far away.
 const CREDENTIALS: &str = "authority-broker authority-core keyring keyring-core oauth2 \
-    linux-keyutils-keyring-store secret-service zbus tough";
+    linux-keyutils secret-service zbus tough";
 /// Time, randomness, files, network, executors: nothing that decides reaches one of these.
 const INPUT_AND_OUTPUT: &str = "tokio tokio-util mio hyper tonic axum socket2 rustix nix tempfile \
     getrandom futures-util rustls tracing";

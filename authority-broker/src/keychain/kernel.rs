@@ -1,73 +1,107 @@
-//! The kernel keyring, where it is chosen explicitly: memory only, gone at reboot, and readable
-//! by other programs of the same user.
-
-use std::sync::Arc;
+//! The kernel keyring, where it is chosen explicitly: memory only, gone at reboot, and within
+//! reach of other programs of the same user that ask the kernel for it.
+//!
+//! The keys lie in the user's persistent keyring (persistent-keyring(7)), where the next broker
+//! finds them. Their possessor may do anything with them, and nobody else so much as see them:
+//! neither another user, nor a program of this one that has not taken the persistent keyring.
 
 use authority_core::custody::Account;
 use authority_core::{Reason, Secret};
-use keyring_core::api::CredentialStoreApi;
-use keyring_core::{Entry, Error};
-use linux_keyutils::{KeyRing, KeyRingIdentifier};
-use linux_keyutils_keyring_store::Store;
+use linux_keyutils::{
+    Key, KeyError, KeyPermissions, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, Permission,
+};
 
-/// Makes sure that this process possesses a session keyring: without one, as in a container or
-/// under a service manager, the kernel denies what it was given. The values themselves are linked
-/// to the user's persistent keyring, where the next broker finds them.
+/// Gives this process a session keyring of its own: what a process is to possess must hang on
+/// one, and on an inherited one it would hang for every program of the person's session.
 ///
 /// A session keyring belongs to the thread that joins it and to those it starts: to be called
 /// while there is one.
 pub(crate) fn join_session() {
-    let joined = KeyRing::from_special_id(KeyRingIdentifier::Session, true);
-    if joined.is_err() || !possesses_a_session() {
-        tracing::warn!("there is no session keyring: the kernel keyring will not be available");
+    if confine::join_own_session_keyring().is_err() || persistent_keyring().is_err() {
+        tracing::warn!("the kernel gives no keyring: the keychain will not be available");
     }
-}
-
-/// Without a session keyring of its own a process is shown the user's, which it does not possess:
-/// the kernel would take a value, deny it, and keep it.
-fn possesses_a_session() -> bool {
-    KeyRing::from_special_id(KeyRingIdentifier::Session, false)
-        .and_then(|session| session.metadata())
-        .is_ok_and(|session| !session.get_description().starts_with("_uid_ses."))
 }
 
 /// The accounts of one service name.
 pub(super) struct KernelStore {
     service: String,
-    store: Option<Arc<Store>>,
 }
 
 impl KernelStore {
     pub(super) fn new(service: String) -> Self {
-        Self { service, store: Store::new().ok() }
+        Self { service }
     }
 
     pub(super) fn get(&self, account: Account) -> Result<Option<Secret>, Reason> {
-        match self.entry(account)?.get_secret() {
-            Ok(bytes) => Secret::new(bytes).map(Some),
-            Err(Error::NoEntry) => Ok(None),
-            Err(_) => Err(Reason::KeychainUnavailable),
+        match self.find(account)?.map(|key| key.read_to_vec()) {
+            Some(Ok(bytes)) => Secret::new(bytes).map(Some),
+            Some(Err(error)) => absent(error).map(|()| None),
+            None => Ok(None),
         }
     }
 
+    /// A key that is there is changed in place; one that is dead is replaced.
     pub(super) fn set(&self, account: Account, secret: &Secret) -> Result<(), Reason> {
-        self.entry(account)?
-            .set_secret(secret.expose_bytes())
-            .map_err(|_| Reason::KeychainUnavailable)
+        let stored = persistent_keyring()?
+            .add_key(&self.description(account), secret.expose_bytes())
+            .and_then(|key| {
+                key.set_perms(possessor_alone()).or_else(|error| {
+                    key.invalidate()?;
+                    Err(error)
+                })
+            });
+        stored.map_err(unavailable)
     }
 
+    /// The kernel takes a dead key off the quota in its own time, its bytes at once.
     pub(super) fn delete(&self, account: Account) -> Result<(), Reason> {
-        match self.entry(account)?.delete_credential() {
-            Ok(()) | Err(Error::NoEntry) => Ok(()),
-            Err(_) => Err(Reason::KeychainUnavailable),
+        let emptied = |key: Key| key.update(b"-").and_then(|()| key.invalidate());
+        match self.find(account)?.map(emptied) {
+            Some(Err(error)) => absent(error),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
-    fn entry(&self, account: Account) -> Result<Entry, Reason> {
-        let possessed = self.store.as_ref().filter(|_| possesses_a_session());
-        let store = possessed.ok_or(Reason::KeychainUnavailable)?;
-        store.build(&self.service, account.name(), None).map_err(|_| Reason::KeychainUnavailable)
+    fn find(&self, account: Account) -> Result<Option<Key>, Reason> {
+        match persistent_keyring()?.search(&self.description(account)) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) => absent(error).map(|()| None),
+        }
     }
+
+    fn description(&self, account: Account) -> String {
+        format!("{}:{}", self.service, account.name())
+    }
+}
+
+/// The user's persistent keyring, linked to this process's session keyring; each call puts off
+/// its expiry.
+///
+/// Without a session keyring of its own a process is shown the user's, which it does not possess:
+/// the kernel would take a value, deny it, and keep it.
+fn persistent_keyring() -> Result<KeyRing, Reason> {
+    KeyRing::from_special_id(KeyRingIdentifier::Session, false)
+        .and_then(|session| session.metadata())
+        .ok()
+        .filter(|session| !session.get_description().starts_with("_uid_ses."))
+        .ok_or(Reason::KeychainUnavailable)?;
+    KeyRing::get_persistent(KeyRingIdentifier::Session).map_err(unavailable)
+}
+
+fn possessor_alone() -> KeyPermissions {
+    KeyPermissionsBuilder::builder().posessor(Permission::ALL).build()
+}
+
+/// A key that is missing or dead is no secret; anything else is no answer.
+fn absent(error: KeyError) -> Result<(), Reason> {
+    match error {
+        KeyError::KeyDoesNotExist | KeyError::KeyRevoked | KeyError::KeyExpired => Ok(()),
+        other => Err(unavailable(other)),
+    }
+}
+
+fn unavailable(_: KeyError) -> Reason {
+    Reason::KeychainUnavailable
 }
 
 #[cfg(test)]

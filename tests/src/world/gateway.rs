@@ -1,10 +1,16 @@
 //! What a world's gateway has seen and issued.
 
 use anyhow::{Context, Result, ensure};
+use devstack::gateway::GatewaySwitches;
 
 use super::{STATE_LIMIT, World};
 
 impl World {
+    /// Changes how the gateway behaves from now on.
+    pub fn at_gateway(&self, change: impl FnOnce(&mut GatewaySwitches)) {
+        self.stack.gateway.switch(change);
+    }
+
     /// Resolves once the gateway has seen what the condition asks for.
     ///
     /// # Errors
@@ -41,7 +47,8 @@ impl World {
     /// When there is no live one.
     pub fn spend_refresh_token_elsewhere(&self) -> Result<()> {
         let gateway = &self.stack.gateway;
-        let spent = gateway.secrets().iter().any(|it| gateway.spend_refresh_token(it).is_ok());
+        let spent =
+            gateway.secrets().iter().rev().any(|it| gateway.spend_refresh_token(it).is_ok());
         ensure!(spent, "no live refresh token");
         Ok(())
     }
