@@ -5,6 +5,25 @@ use promises::World;
 
 const CONFINED: [&str; 4] = ["broker", "supervisor", "frontdoor", "runtime"];
 
+/// Who is answered at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// Any program of its own user.
+    ItsUser,
+    /// The launcher alone, which no program of a test is.
+    TheLauncher,
+}
+
+/// Every socket, in the order of their names, with its rule (architecture 2).
+const SOCKETS: [(&str, Serves); 6] = [
+    ("broker.sock", Serves::ItsUser),
+    ("frontdoor-control.sock", Serves::TheLauncher),
+    ("frontdoor.sock", Serves::ItsUser),
+    ("supervisor-control.sock", Serves::TheLauncher),
+    ("supervisor-status.sock", Serves::TheLauncher),
+    ("supervisor.sock", Serves::ItsUser),
+];
+
 /// Landlock and capabilities are per thread: every thread is looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_thread_is_without_privilege_and_filtered() -> Result<()> {
@@ -91,15 +110,12 @@ async fn sockets_are_0600_in_a_0700_directory_and_another_user_is_refused() -> R
     promises::need_root()?;
     // The layer in front removed: a traversable directory and a socket open to all.
     world.open_to_all()?;
-    for name in ["broker.sock", "supervisor.sock", "frontdoor.sock"] {
-        assert!(promises::answers_grpc_as(&dir.join(name), None).await?, "{name}: own user");
-        assert!(!promises::answers_grpc_as(&dir.join(name), Some(65_534)).await?, "{name}");
-    }
-    for name in ["supervisor-control.sock", "supervisor-status.sock", "frontdoor-control.sock"] {
-        assert!(
-            !promises::answers_grpc_as(&dir.join(name), None).await?,
-            "{name}: not the launcher"
-        );
+    assert_eq!(promises::sockets_in(&dir)?, SOCKETS.map(|(name, _)| name), "each has its rule");
+    for (name, rule) in SOCKETS {
+        let socket = dir.join(name);
+        let own_user = promises::answers_grpc_as(&socket, None).await?;
+        assert_eq!(own_user, rule == Serves::ItsUser, "{name}: a program of its own user");
+        assert!(!promises::answers_grpc_as(&socket, Some(65_534)).await?, "{name}: another user");
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(super) async fn revoke(
 /// Where the redirect of the token endpoint points: nobody may come here.
 pub(super) async fn elsewhere(State(shared): State<Arc<Shared>>) -> Response {
     shared.count(|counts| counts.redirects_followed += 1);
-    json_as(StatusCode::OK, &plausible("bearer", 3600))
+    json_as(StatusCode::OK, &plausible(&shared, "bearer", 3600))
 }
 
 fn form(headers: &HeaderMap, body: &[u8]) -> Result<Fields, OAuthError> {
@@ -141,10 +141,10 @@ async fn misbehave(shared: &Shared, fault: TokenFault) -> Response {
         TokenFault::Garbage => {
             ([(CONTENT_TYPE, "application/json")], "{\"access_token\": tru").into_response()
         }
-        TokenFault::WrongTokenType => json_as(StatusCode::OK, &plausible("mac", 3600)),
-        TokenFault::ZeroLifetime => json_as(StatusCode::OK, &plausible("bearer", 0)),
+        TokenFault::WrongTokenType => json_as(StatusCode::OK, &plausible(shared, "mac", 3600)),
+        TokenFault::ZeroLifetime => json_as(StatusCode::OK, &plausible(shared, "bearer", 0)),
         TokenFault::Oversized => {
-            let mut response = plausible("bearer", 3600);
+            let mut response = plausible(shared, "bearer", 3600);
             response["padding"] = json!("x".repeat(OVERSIZE));
             json_as(StatusCode::OK, &response)
         }
@@ -156,12 +156,15 @@ async fn misbehave(shared: &Shared, fault: TokenFault) -> Response {
     }
 }
 
-/// A token response that nothing here stands behind.
-fn plausible(token_type: &str, expires_in: u64) -> Value {
+/// A token response that nothing here stands behind; its tokens are secrets all the same.
+fn plausible(shared: &Shared, token_type: &str, expires_in: u64) -> Value {
+    let tokens = [fresh(), fresh()];
+    let mut ledger = lock(&shared.ledger);
+    tokens.iter().for_each(|token| ledger.remember(token));
     json!({
-        "access_token": fresh(),
+        "access_token": tokens[0],
         "token_type": token_type,
         "expires_in": expires_in,
-        "refresh_token": fresh(),
+        "refresh_token": tokens[1],
     })
 }
