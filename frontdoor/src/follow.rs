@@ -78,7 +78,7 @@ fn longest_silence(facts: &RuntimeFacts) -> Duration {
 
 /// While the runtime drains, the supervisor is told how many requests are still at it: once when
 /// the draining begins, and at each change.
-struct Draining<'d> {
+pub(crate) struct Draining<'d> {
     door: &'d Door,
     counts: watch::Receiver<Counts>,
     generation: Option<u64>,
@@ -87,7 +87,7 @@ struct Draining<'d> {
 }
 
 impl<'d> Draining<'d> {
-    fn new(door: &'d Door) -> Self {
+    pub(crate) fn new(door: &'d Door) -> Self {
         let counts = door.queue.watch();
         Self { door, counts, generation: None, has_begun: false, told: 0 }
     }
@@ -112,12 +112,14 @@ impl<'d> Draining<'d> {
         }
     }
 
-    async fn in_flight_changed(&mut self) {
+    /// Never while the runtime does not drain: nobody is woken by the requests of a busy hour.
+    pub(crate) async fn in_flight_changed(&mut self) {
         let told = self.told;
-        let is_draining = self.generation.is_some();
-        let changed = self.counts.wait_for(|counts| is_draining && counts.in_flight != told);
-        if changed.await.is_err() {
-            pending::<()>().await;
+        if self.generation.is_none() {
+            return pending().await;
+        }
+        if self.counts.wait_for(|counts| counts.in_flight != told).await.is_err() {
+            pending().await
         }
     }
 }

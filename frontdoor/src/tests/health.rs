@@ -1,9 +1,14 @@
 //! Following the supervisor, health end to end, and `available` (contract 9), with a supervisor
 //! that is a stand-in: the real protocol over an in-memory pipe.
 
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use frontdoor_core::client::ClientId;
 use runtime_api::v1::health_report::{Demand, Outcome};
 use runtime_api::v1::runtime_status_server::{RuntimeStatus, RuntimeStatusServer};
 use runtime_api::v1::{HealthReport, Lifecycle, RuntimeFacts};
@@ -256,6 +261,27 @@ async fn while_draining_the_supervisor_hears_how_many_requests_are_left() {
         runtime.answer("{}").await;
         assert_eq!(stream.report().await, (Outcome::Unspecified, 1, left));
     }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn while_the_runtime_does_not_drain_no_request_wakes_who_follows_the_supervisor() {
+    let house = House::ready().await;
+    let mut draining = follow::Draining::new(&house.door);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut changed = pin!(draining.in_flight_changed());
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(house.door.queue.admit(ClientId::UNNAMED, pending()).await.expect("free"));
+    assert!(!woken.0.load(Ordering::Relaxed));
 }
 
 #[tokio::test(start_paused = true)]
