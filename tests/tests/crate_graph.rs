@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The broker's own: nobody else reaches one of these, however far away.
-const CREDENTIALS: &str = "authority-broker authority-core keyring keyring-core oauth2 \
-    linux-keyutils secret-service zbus tough";
+const CREDENTIALS: &str = "authority-broker authority-core keyring-core oauth2 linux-keyutils \
+    apple-native-keyring-store windows-native-keyring-store secret-service zbus tough";
 /// Time, randomness, files, network, executors: nothing that decides reaches one of these.
 const INPUT_AND_OUTPUT: &str = "tokio tokio-util mio hyper tonic axum socket2 rustix nix tempfile \
     getrandom futures-util rustls tracing";
@@ -57,7 +57,7 @@ fn a_planted_edge_is_caught_wherever_it_is() {
         ("runtime-supervisor", "authority-api"),
         ("frontdoor", "authority-core"),
         ("frontdoor", "oauth2"),
-        ("runtime-supervisor", "keyring"),
+        ("runtime-supervisor", "linux-keyutils"),
         ("companion-launcher", "zbus"),
         ("hyper-util", "keyring-core"),
         ("runtime-api", "authority-api"),

@@ -1,22 +1,43 @@
-//! macOS Keychain and Windows Credential Manager, by the keyring crate: local to this device and
-//! this user. The launcher refuses to start on these platforms until their confinement is
-//! written.
+//! macOS Keychain and Windows Credential Manager, by the keyring project's stores: of this device
+//! and this user. Compiled for those platforms and not yet exercised there: the launcher refuses
+//! to start until their confinement is written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use authority_core::custody::Account;
 use authority_core::{Reason, Secret};
 use companion_settings::KeychainBackend;
-use keyring::{Entry, Error};
+use keyring_core::api::CredentialStoreApi;
+use keyring_core::{Entry, Error};
+
+/// The keychain that only a signed program has: never synchronised, read while the device is
+/// unlocked, on this device alone.
+#[cfg(target_os = "macos")]
+use apple_native_keyring_store::protected::Store;
+#[cfg(target_os = "macos")]
+const OF_THIS_DEVICE: (&str, &str) = ("access-policy", "when-unlocked-this-device-only");
+
+/// Sealed for this user by DPAPI; without the modifier it would roam with the user's profile.
+#[cfg(target_os = "windows")]
+use windows_native_keyring_store::Store;
+#[cfg(target_os = "windows")]
+const OF_THIS_DEVICE: (&str, &str) = ("persistence", "local");
 
 /// The accounts of one service name.
 pub(super) struct PlatformStore {
     service: String,
-    /// The kernel keyring is Linux's own.
-    offered: bool,
+    /// `None` where there is none, and for the kernel keyring, which is Linux's own.
+    store: Option<Arc<Store>>,
 }
 
 impl PlatformStore {
     pub(super) fn new(service: String, backend: KeychainBackend) -> Self {
-        Self { service, offered: backend == KeychainBackend::System }
+        let store = match backend {
+            KeychainBackend::System => Store::new().ok(),
+            KeychainBackend::Kernel => None,
+        };
+        Self { service, store }
     }
 
     pub(super) async fn get(&self, account: Account) -> Result<Option<Secret>, Reason> {
@@ -46,13 +67,13 @@ impl PlatformStore {
         account: Account,
         act: impl FnOnce(Entry) -> Result<T, Error> + Send + 'static,
     ) -> Result<Result<T, Error>, Reason> {
-        if !self.offered {
-            return Err(Reason::KeychainUnavailable);
-        }
+        let store = self.store.clone().ok_or(Reason::KeychainUnavailable)?;
         let service = self.service.clone();
-        tokio::task::spawn_blocking(move || Entry::new(&service, account.name()).and_then(act))
-            .await
-            .map_err(|_| Reason::KeychainUnavailable)
+        let acting = move || {
+            let modifiers = HashMap::from([OF_THIS_DEVICE]);
+            store.build(&service, account.name(), Some(&modifiers)).and_then(act)
+        };
+        tokio::task::spawn_blocking(acting).await.map_err(|_| Reason::KeychainUnavailable)
     }
 }
 
