@@ -207,6 +207,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_read_may_be_nested_as_deep_as_the_body_is_long() {
+        let deep = format!("{{\"x\":{}{},", "[".repeat(30_000), "]".repeat(30_000));
+        assert!(judge(good().to_string().replacen('{', &deep, 1).as_bytes()).is_ok());
+        assert!(judge("[".repeat(65_536).as_bytes()).is_err());
+    }
+
+    #[test]
     fn tokens_do_not_show_themselves() {
         let shown = format!("{:?}", judge(good().to_string().as_bytes()).unwrap());
         assert!(!shown.contains("\"at\"") && !shown.contains("rt"), "{shown}");
