@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use frontdoor_core::framing::{self, Framing, NoHead, Scan};
 use frontdoor_core::limits::MAX_HEAD_BYTES;
 use futures_util::task::AtomicWaker;
+use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -167,9 +168,7 @@ impl<S> HeadGate<S> {
                 self.scanned = self.held.len();
                 return false;
             }
-            Ok(Scan::Complete(length)) => {
-                framing::inspect(&self.held[..length]).map(|framing| (length, framing))
-            }
+            Ok(Scan::Complete(length)) => judge_whole(&self.held[..length]),
             Err(fault) => Err(fault),
         };
         (self.scanned, self.empty_lines) = (0, 0);
@@ -201,6 +200,20 @@ impl<S> HeadGate<S> {
     fn set_reading(&mut self, is_idle: bool) {
         let limit = if is_idle { IDLE_CONNECTION_TIMEOUT } else { HEAD_READ_TIMEOUT };
         self.reading.as_mut().reset(Instant::now() + limit);
+    }
+}
+
+/// A head's length, and how its body is framed. What hyper could not read is refused here: hyper
+/// would answer by itself, with none of the headers that every answer bears.
+fn judge_whole(head: &[u8]) -> Result<(usize, Framing), NoHead> {
+    let framing = framing::inspect(head)?;
+    let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    let is_path = target.starts_with(b"/") && target.iter().all(is_plain);
+    if is_path || Uri::try_from(target).is_ok() {
+        Ok((head.len(), framing))
+    } else {
+        Err(NoHead::Malformed)
     }
 }
 

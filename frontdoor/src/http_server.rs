@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -57,9 +58,19 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>, stop: Cancella
 }
 
 async fn connection(stream: TcpStream, door: Arc<Door>, stop: CancellationToken, place: Place) {
-    let _open = door.figures.connection();
     // An answer's pieces leave as they come; without it they only leave later.
     drop(stream.set_nodelay(true));
+    converse(stream, door, stop, place).await;
+}
+
+/// One client's requests, one after another, to its end.
+pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    door: Arc<Door>,
+    stop: CancellationToken,
+    place: Place,
+) {
+    let _open = door.figures.connection();
     let exchange = place.exchange();
     let io = TokioIo::new(HeadGate::new(stream, Arc::clone(&exchange)));
     let service = service_fn(|request| {

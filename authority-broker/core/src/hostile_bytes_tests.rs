@@ -1,11 +1,7 @@
-//! The parsers that read what others sent, against bytes that nobody meant: a committed corpus is
-//! replayed, then mutants of it from a fixed seed, each judged by what must hold of every answer.
-//!
-//! Without coverage feedback, so that it runs on the stable toolchain. `FUZZ_SECONDS=600` makes
-//! each target go on for so long, from a seed of the clock, and print how many inputs it saw.
+//! The parsers that read what others sent, against mutants of a committed corpus.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[path = "../../../tests/fuzz/mutants.rs"]
+mod mutants;
 
 use crate::callback::{self, Expected};
 use crate::discovery::{self, Issuer};
@@ -13,10 +9,9 @@ use crate::redirect::RedirectUri;
 use crate::session::SessionMeta;
 use crate::{OneTimeValue, Secret, limits, token_response};
 
-const MUTANTS: u64 = 20_000;
 const ISSUER: &str = "https://gateway.example/native";
 /// Pieces that the parsers look for.
-const WORDS: [&[u8]; 24] = [
+const WORDS: &[&[u8]] = &[
     b"&",
     b"=",
     b"%00",
@@ -43,71 +38,8 @@ const WORDS: [&[u8]; 24] = [
     b"\"token_type\":\"bearer\"",
 ];
 
-/// The splitmix64 generator: a mutant is told again by its seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
-    }
-}
-
-fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    for _ in 0..=random.below(4) {
-        let at = random.below(input.len() + 1);
-        let end = (at + random.below(16)).min(input.len());
-        match random.below(6) {
-            0 if at < input.len() => input[at] ^= 1 << random.below(8),
-            1 => drop(input.drain(at..end)),
-            2 => {
-                let piece = input[at..end].to_vec();
-                input.splice(at..at, piece);
-            }
-            3 => {
-                let other = &corpus[random.below(corpus.len())];
-                let from = random.below(other.len() + 1);
-                input.splice(at.., other[from..].iter().copied());
-            }
-            4 => input.splice(at..at, vec![b'a'; random.below(9000)]).for_each(drop),
-            _ => input
-                .splice(at..at, WORDS[random.below(WORDS.len())].iter().copied())
-                .for_each(drop),
-        }
-    }
-}
-
-/// Replays and mutates; `judge` panics on a wrong answer and says whether it accepted.
-fn fuzz(target: &str, judge: impl Fn(&[u8]) -> bool) {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let mut files: Vec<_> = dir.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    let corpus: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
-    let accepted = corpus.iter().filter(|input| judge(input)).count();
-    assert!(accepted > 0 && accepted < corpus.len(), "{target}: a corpus of both kinds");
-
-    let seconds = std::env::var("FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() << 32;
-    let first = end.map_or(0, |_| clock());
-    let (mut seen, mut accepted) = (0, 0);
-    while end.map_or(seen < MUTANTS, |end| Instant::now() < end) {
-        let mut random = Random(first + seen);
-        let mut input = corpus[random.below(corpus.len())].clone();
-        mutate(&mut input, &corpus, &mut random);
-        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&input)));
-        let seed = first + seen;
-        let shown = input[..input.len().min(400)].escape_ascii();
-        accepted += u64::from(judged.unwrap_or_else(|_| panic!("{target}, seed {seed}: {shown}")));
-        seen += 1;
-    }
-    println!("{target}: {seen} inputs, {accepted} accepted");
+fn fuzz(name: &'static str, judge: impl Fn(&[u8]) -> bool) {
+    mutants::Target { name, mutants: 20_000, words: WORDS }.fuzz(judge);
 }
 
 #[test]

@@ -68,7 +68,8 @@ pub fn inspect(head: &[u8]) -> Result<Framing, NoHead> {
     }
     let lines = head.strip_suffix(b"\r\n\r\n").ok_or(NoHead::Malformed)?;
     let mut lines = split_lines(lines);
-    check_request_line(lines.next().ok_or(NoHead::Malformed)?)?;
+    let request_line = lines.next().ok_or(NoHead::Malformed)?;
+    check_request_line(request_line)?;
     let (mut length, mut chunked, mut count) = (None, false, 0);
     for line in lines {
         count += 1;
@@ -88,6 +89,8 @@ pub fn inspect(head: &[u8]) -> Result<Framing, NoHead> {
     }
     match (length, chunked) {
         (Some(_), true) => Err(NoHead::Malformed),
+        // HTTP/1.0 knows no coding (RFC 9112 section 6.1).
+        (None, true) if request_line.ends_with(b"0") => Err(NoHead::Malformed),
         (None, true) => Ok(Framing::Chunked),
         (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
     }
@@ -185,6 +188,7 @@ mod tests {
             &["POST /x HTTP/1.1", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
             &["POST /x HTTP/1.1", "Transfer-Encoding: xchunked"],
             &["POST /x HTTP/1.1", "Transfer-Encoding: identity"],
+            &["POST /x HTTP/1.0", "Transfer-Encoding: chunked"],
             &["POST /x HTTP/1.1", "no colon"],
             &["POST /x HTTP/1.1", ": no name"],
             &["POST /x HTTP/1.1", "X: a\0b"],

@@ -80,17 +80,35 @@ async fn what_is_not_one_unambiguous_request_gets_400_and_a_closed_connection() 
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(),
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "GET /v1/models\r\n\r\n".to_owned(),
+        house.get("/v1/<models>"),
+        house.get("http://"),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").replace("1.1", "1.0"),
         format!(
             "{post}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
         ),
         format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{{}}"),
         format!("{post}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{post}Content-Length: 2, 2\r\n\r\n{{}}"),
+        format!("{post}Content-Length: +2\r\n\r\n{{}}"),
         format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("{post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer_Encoding: chunked\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n"),
         format!("{post}Content-Length : 2\r\n\r\n{{}}"),
         format!("{post}X: a\r\n b\r\n\r\n"),
         format!("{}\r\n", house.good("GET /v1/models#x")),
         house.get("/v1/models").replace("\r\n", "\n"),
         house.get("/v1/models").replace("Host:", "H\u{0}st:"),
+        house.get("/v1/models").replace("Host: ", "Host: \u{0}"),
+        house.get("/v1/models").replace("\r\nHost:", "\rHost:"),
+        house.get("/v1/models").replace("Host: ", "X: a\rb\r\nHost: "),
+        house.get("/v1/models").replace("/v1/models", "/v1/models\u{0}"),
+        house.get("/v1/models").replace("/v1/models", "/v1/models\tx"),
     ];
     for case in &cases {
         let mut client = house.connect().await;
@@ -141,12 +159,52 @@ async fn what_follows_a_chunked_body_is_never_a_request() {
 }
 
 #[tokio::test]
+async fn a_body_in_bad_chunks_is_refused_ends_its_connection_and_never_reaches_the_runtime() {
+    let mut house = House::ready().await;
+    let post = house.good(&format!("POST {CHAT}"));
+    let hidden = house.get("/v1/models");
+    for chunks in [
+        "x\r\n{}\r\n0\r\n\r\n",
+        "-2\r\n{}\r\n0\r\n\r\n",
+        "+2\r\n{}\r\n0\r\n\r\n",
+        "0x2\r\n{}\r\n0\r\n\r\n",
+        "\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}0\r\n\r\n",
+        "2\r\n{} \r\n0\r\n\r\n",
+        "1\r\n{}\r\n0\r\n\r\n",
+        "2\n{}\n0\n\n",
+        "2\r{}\r0\r\r",
+        "2;a=\"\nb\"\r\n{}\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+        "100000000000000002\r\n{}\r\n0\r\n\r\n",
+        "\u{0}2\r\n{}\r\n0\r\n\r\n",
+    ] {
+        let mut client = house.connect().await;
+        client.send(format!("{post}Transfer-Encoding: chunked\r\n\r\n{chunks}{hidden}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_body"), "{chunks:?}");
+        answer.assert_hardened();
+        assert!(client.is_ended().await, "{chunks:?}");
+    }
+    assert!(house.was_never_dialled());
+}
+
+#[tokio::test]
 async fn oversized_heads_are_431_and_oversized_bodies_413() {
     let mut house = House::with(Section { max_body_bytes: 1000, ..Section::default() }).await;
-    let big = format!("{}X: {}\r\n\r\n", house.good("GET /v1/models"), "y".repeat(20_000));
-    let answer = house.ask(&big).await;
-    assert_eq!((answer.status, answer.code().as_str()), (431, "headers_too_large"));
-    answer.assert_hardened();
+    let good = house.good("GET /v1/models");
+    for big in [
+        format!("{good}X: {}\r\n\r\n", "y".repeat(20_000)),
+        format!("{good}{}: y\r\n\r\n", "x".repeat(20_000)),
+        format!("{good}{}\r\n", "X: y\r\n".repeat(101)),
+        format!("{good}{}", "X: y\r\n".repeat(10_000)),
+        format!("GET /{} HTTP/1.1\r\n", "y".repeat(20_000)),
+        "G".repeat(20_000),
+    ] {
+        let answer = house.ask(&big).await;
+        assert_eq!((answer.status, answer.code().as_str()), (431, "headers_too_large"));
+        answer.assert_hardened();
+    }
 
     let body = format!("{{\"a\":\"{}\"}}", "y".repeat(1000));
     let announced = house.ask(&house.post(CHAT, &body)).await;

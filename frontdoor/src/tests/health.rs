@@ -19,7 +19,7 @@ use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{CHAT, DialError, House, LIMIT, Runtime, Section, ready_facts};
+use super::{CHAT, DialError, Dialling, House, LIMIT, Runtime, Section, ready_facts};
 use crate::door::Followed;
 use crate::{follow, health, status};
 
@@ -182,7 +182,7 @@ async fn a_runtime_that_cannot_be_dialled_has_failed_and_a_broken_path_has_not()
     ];
     for (error, outcome) in cases {
         let (house, _supervisor, mut stream) = following().await;
-        *house.dial.lock().expect("not poisoned") = Some(error);
+        *house.dial.lock().expect("not poisoned") = Dialling::Fails(error);
         stream.say(ready_facts(1)).await;
         assert_eq!(stream.report().await.0, outcome);
     }

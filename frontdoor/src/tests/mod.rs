@@ -6,8 +6,10 @@ mod abuse;
 mod admission;
 mod grpc;
 mod health;
+mod hostile_bytes;
 mod idle;
 mod relay;
+mod second_reader;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -44,7 +46,7 @@ struct House {
     address: SocketAddr,
     /// The stand-in runtime's ends of the connections that were dialled.
     dialled: mpsc::UnboundedReceiver<UnixStream>,
-    dial: Arc<Mutex<Option<DialError>>>,
+    dial: Arc<Mutex<Dialling>>,
     credential: Option<HealthCredential>,
     token: Option<TokenHolder>,
     _stop: DropGuard,
@@ -52,9 +54,19 @@ struct House {
     serving: tokio::task::JoinHandle<()>,
 }
 
+/// What becomes of dialling the runtime.
+#[derive(Clone, Copy, Default)]
+enum Dialling {
+    #[default]
+    Works,
+    Fails(DialError),
+    /// Once.
+    Panics,
+}
+
 struct StandInDial {
     runtime: mpsc::UnboundedSender<UnixStream>,
-    refused: Arc<Mutex<Option<DialError>>>,
+    how: Arc<Mutex<Dialling>>,
     address: SocketAddr,
     supervisor: Channel,
 }
@@ -62,8 +74,14 @@ struct StandInDial {
 impl Dial for StandInDial {
     fn runtime(&self) -> BoxFuture<'_, Result<UnixStream, DialError>> {
         Box::pin(async {
-            if let Some(error) = *self.refused.lock().expect("not poisoned") {
-                return Err(error);
+            let how = *self.how.lock().expect("not poisoned");
+            match how {
+                Dialling::Works => {}
+                Dialling::Fails(error) => return Err(error),
+                Dialling::Panics => {
+                    *self.how.lock().expect("not poisoned") = Dialling::Works;
+                    panic!("planted");
+                }
             }
             let (ours, theirs) = UnixStream::pair().map_err(|_| DialError::PathBroken)?;
             self.runtime.send(theirs).map_err(|_| DialError::NotThere)?;
@@ -98,8 +116,8 @@ impl House {
         let (tcp, address) = bound();
         let (listener, hosts) = listener::adopt(tcp.into(), address).expect("loopback");
         let (runtime, dialled) = mpsc::unbounded_channel();
-        let refused = Arc::<Mutex<Option<DialError>>>::default();
-        let dial = StandInDial { runtime, refused: Arc::clone(&refused), address, supervisor };
+        let how = Arc::<Mutex<Dialling>>::default();
+        let dial = StandInDial { runtime, how: Arc::clone(&how), address, supervisor };
         let credential = HealthCredential::random().expect("random");
         let plan = Plan::of(&charter(section, address, idle_unload_s));
         assert_eq!(Some(&hosts), AllowedHosts::of(address).as_ref());
@@ -113,7 +131,7 @@ impl House {
             door,
             address,
             dialled,
-            dial: refused,
+            dial: how,
             credential: Some(credential),
             token: Some(token),
             _stop: stop.clone().drop_guard(),
@@ -306,8 +324,8 @@ impl Client {
                 break;
             }
         }
-        let length = length.min(self.seen.len());
         let is_whole = self.seen.len() >= length;
+        let length = length.min(self.seen.len());
         (String::from_utf8(self.seen.drain(..length).collect()).expect("text"), is_whole)
     }
 

@@ -1,6 +1,6 @@
 //! To the runtime and back (contract 4).
 
-use super::{CHAT, DialError, House, TOKEN};
+use super::{CHAT, DialError, Dialling, House, TOKEN};
 use runtime_api::v1::Lifecycle;
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn no_connection_to_the_runtime_is_a_502_that_says_whose_fault_it_is() {
         [(DialError::NotThere, "runtime_unreachable"), (DialError::PathBroken, "path_failed")];
     for (error, code) in cases {
         let house = House::ready().await;
-        *house.dial.lock().expect("not poisoned") = Some(error);
+        *house.dial.lock().expect("not poisoned") = Dialling::Fails(error);
         let answer = house.ask(&house.post(CHAT, "{}")).await;
         assert_eq!((answer.status, answer.code().as_str()), (502, code));
         house.counts(0, 0).await;
