@@ -8,6 +8,7 @@ mod grpc;
 mod health;
 mod hostile_bytes;
 mod idle;
+mod peers;
 mod relay;
 mod second_reader;
 mod upstream;
