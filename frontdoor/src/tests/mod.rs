@@ -11,6 +11,7 @@ mod idle;
 mod peers;
 mod relay;
 mod second_reader;
+mod storm;
 mod upstream;
 
 use std::net::SocketAddr;
