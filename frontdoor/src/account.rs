@@ -83,6 +83,10 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        // What panicked says so by itself, but not for which request.
+        if std::thread::panicking() {
+            tracing::error!(http.request_id = self.id.as_str(), "a request ended in a panic");
+        }
         self.door.figures.ended(self.began.elapsed(), self.bytes);
     }
 }

@@ -45,6 +45,7 @@ use peer_socket::{Monitor, PeerListener, PeerRule};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::door::{Door, Plan};
 use crate::error::FrontdoorError;
@@ -151,14 +152,15 @@ async fn lasting(part: impl Future<Output = ()>) -> Result<(), FrontdoorError> {
     Err(FrontdoorError::PartEnded)
 }
 
-/// To standard error; what is logged is not the environment's to say. Libraries speak up only
-/// when something is wrong.
+/// To standard error; what is logged is not the environment's to say.
 fn start_log() {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
-    let levels =
-        Targets::new().with_default(LevelFilter::WARN).with_target("frontdoor", LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry().with(lines).with(levels).init();
+    tracing_subscriber::registry().with(lines).with(log_levels()).init();
+}
+
+/// Libraries speak up only when something is wrong.
+fn log_levels() -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("frontdoor", LevelFilter::INFO)
 }

@@ -8,6 +8,7 @@ mod grpc;
 mod health;
 mod hostile_bytes;
 mod idle;
+mod log;
 mod peers;
 mod relay;
 mod second_reader;
