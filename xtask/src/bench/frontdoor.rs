@@ -9,6 +9,7 @@
 //! sleeping core takes longer to wake than all that is measured here, and so everybody wakes one
 //! core once. Many clients share the stand-in's, so that the relay has its core for itself.
 
+mod growth;
 mod rivals;
 
 use std::fs;
@@ -57,8 +58,6 @@ const P99_US: f64 = 250.0;
 const PIECE_P99_US: f64 = 200.0;
 const IDLE_MB: f64 = 12.0;
 const WAITING_KB: f64 = 24.0;
-/// What an allocator may keep after a million requests, against a leak of a byte a request.
-const GROWTH_KB: f64 = 512.0;
 
 /// Measures all four, alternating, after one round that does not count.
 ///
@@ -104,7 +103,7 @@ pub(crate) fn measure(
     measured.push(rounds.per_request());
     measured.push(rounds.pieces());
 
-    let growth = bench.growth(&ours, front_door)?;
+    let growth = growth::measure(&bench, &ours, front_door)?;
     let waiting = bench.waiting(&ours, &companion, front_door, &signals)?;
     let alone = |case, unit, ours, target, target_rule| Measured {
         case,
@@ -117,7 +116,7 @@ pub(crate) fn measure(
     };
     measured.push(alone("frontdoor-idle", "kB", idle_kb, IDLE_MB * 1000.0, "12 MB resident"));
     measured.push(alone("frontdoor-waiting", "kB", waiting, WAITING_KB, "a waiting connection"));
-    measured.push(alone("frontdoor-growth", "kB", growth, GROWTH_KB, "over all requests"));
+    measured.push(growth);
     drop(rivals);
     companion.stop(&status["pids"])?;
     servers.stop(&signals)?;
@@ -179,23 +178,6 @@ impl Bench {
         let mut command = on_core(core, &self.load);
         command.args(["--to", &endpoint.to]).env("ENDPOINT_LOAD_TOKEN", &endpoint.token);
         command
-    }
-
-    /// Growth of resident memory over a million requests, from the first hundred thousand on.
-    fn growth(&self, ours: &Endpoint, front_door: u32) -> Result<f64> {
-        let (warm, wanted) = if self.quick { (1_000.0, 10_000.0) } else { (1e5, 1e6) };
-        let ask = |wanted: f64| -> Result<()> {
-            let mut asked = 0.0;
-            while asked < wanted {
-                let many = ["whole", "--connections", MANY, "--millis", "1000"];
-                asked += number(&self.load(OTHER_CORE, ours, &many)?, "count")?;
-            }
-            Ok(())
-        };
-        ask(warm)?;
-        let before = resident_kb(front_door)?;
-        ask(wanted)?;
-        Ok(resident_kb(front_door)? - before)
     }
 
     /// Resident memory of each connection that waits for a slot.

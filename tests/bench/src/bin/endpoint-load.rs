@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::{Parser, Subcommand};
-use endpoint_bench::{SILENT, STREAM, WHOLE, WRITTEN_AT, now_us};
+use endpoint_bench::{ASKED, SILENT, STREAM, WHOLE, WRITTEN_AT, now_us};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -20,9 +20,38 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+/// A request, and the status that it must get.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+    has_token: bool,
+    status: StatusCode,
+}
+
 /// What a small client sends.
-const QUESTION: &str =
-    r#"{"model":"stand-in","prompt":"The capital of France is","max_tokens":16,"temperature":0}"#;
+const QUESTION: Question = Question {
+    method: "POST",
+    path: WHOLE,
+    body: r#"{"model":"stand-in","prompt":"The capital of France is","max_tokens":16,"temperature":0}"#,
+    has_token: true,
+    status: StatusCode::OK,
+};
+const MIX: [Question; 8] = [
+    QUESTION,
+    Question { path: STREAM, body: r#"{"stream":true,"pieces":2,"pace_us":1}"#, ..QUESTION },
+    Question { body: "[[", status: StatusCode::BAD_REQUEST, ..QUESTION },
+    get(ASKED, StatusCode::OK),
+    Question { has_token: false, ..get(ASKED, StatusCode::UNAUTHORIZED) },
+    get("/nowhere", StatusCode::NOT_FOUND),
+    get("/companion/v1/status", StatusCode::OK),
+    get("/metrics", StatusCode::OK),
+];
+
+const fn get(path: &'static str, status: StatusCode) -> Question {
+    Question { method: "GET", path, body: "", has_token: true, status }
+}
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -37,6 +66,13 @@ struct Cli {
 enum Load {
     /// Asks for answers in one piece, one after another on each connection
     Whole {
+        #[arg(long)]
+        connections: usize,
+        #[arg(long)]
+        millis: u64,
+    },
+    /// Asks for one after another of all that clients ask for, what is refused too
+    Mixed {
         #[arg(long)]
         connections: usize,
         #[arg(long)]
@@ -68,7 +104,10 @@ async fn main() -> Result<()> {
     let target = Target { to: cli.to, token };
     match cli.load {
         Load::Whole { connections, millis } => {
-            whole(&target, connections, Duration::from_millis(millis)).await
+            requests(&target, &[QUESTION], connections, Duration::from_millis(millis)).await
+        }
+        Load::Mixed { connections, millis } => {
+            requests(&target, &MIX, connections, Duration::from_millis(millis)).await
         }
         Load::Stream { streams, pieces, pace_us } => {
             stream(&target, streams, pieces, pace_us).await
@@ -77,7 +116,13 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn whole(target: &Target, connections: usize, time: Duration) -> Result<()> {
+/// Each connection asks all of them, over and over.
+async fn requests(
+    target: &Target,
+    questions: &'static [Question],
+    connections: usize,
+    time: Duration,
+) -> Result<()> {
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(target.connect().await?);
@@ -90,9 +135,13 @@ async fn whole(target: &Target, connections: usize, time: Duration) -> Result<()
             let target = target.clone();
             tokio::spawn(async move {
                 let mut taken = Vec::new();
-                while Instant::now() < until {
+                for question in questions.iter().cycle() {
                     let asked = Instant::now();
-                    let response = target.ask(&mut client, WHOLE, QUESTION.into()).await?;
+                    if asked >= until {
+                        break;
+                    }
+                    let body = question.body.into();
+                    let response = target.ask(&mut client, *question, body).await?;
                     response.into_body().collect().await?;
                     taken.push(micros(asked.elapsed()));
                 }
@@ -112,10 +161,11 @@ async fn whole(target: &Target, connections: usize, time: Duration) -> Result<()
 
 async fn stream(target: &Target, streams: usize, pieces: usize, pace_us: u64) -> Result<()> {
     let mut client = target.connect().await?;
-    let question = json!({"stream": true, "pieces": pieces, "pace_us": pace_us}).to_string();
+    let question = Question { path: STREAM, ..QUESTION };
+    let wanted = json!({"stream": true, "pieces": pieces, "pace_us": pace_us}).to_string();
     let mut late = Vec::new();
     for _ in 0..streams {
-        let response = target.ask(&mut client, STREAM, question.clone().into()).await?;
+        let response = target.ask(&mut client, question, wanted.clone().into()).await?;
         let mut body = response.into_body();
         let mut seen = String::new();
         while let Some(frame) = body.frame().await {
@@ -138,7 +188,8 @@ async fn hold(target: &Target, connections: usize) -> Result<()> {
     for _ in 0..connections {
         let (mut client, target) = (target.connect().await?, target.clone());
         tokio::spawn(async move {
-            let answer = target.ask(&mut client, SILENT, QUESTION.into()).await;
+            let question = Question { path: SILENT, ..QUESTION };
+            let answer = target.ask(&mut client, question, QUESTION.body.into()).await;
             eprintln!("answered: {:?}", answer.map(|answer| answer.status()));
         });
     }
@@ -184,18 +235,21 @@ impl Target {
     async fn ask(
         &self,
         client: &mut Client,
-        path: &str,
+        question: Question,
         body: Bytes,
     ) -> Result<Response<Incoming>> {
         client.ready().await?;
         let host = if self.to.starts_with('/') { "localhost" } else { &self.to };
-        let mut request =
-            Request::post(path).header(HOST, host).header(CONTENT_TYPE, "application/json");
-        if let Some(token) = &self.token {
+        let mut request = Request::builder()
+            .method(question.method)
+            .uri(question.path)
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(token) = self.token.as_ref().filter(|_| question.has_token) {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let response = client.send_request(request.body(Full::new(body))?).await?;
-        if response.status() != StatusCode::OK {
+        if response.status() != question.status {
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
             bail!("{status}: {}", String::from_utf8_lossy(&body));
