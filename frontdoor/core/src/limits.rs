@@ -6,8 +6,9 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub const MAX_HEADERS: usize = 100;
 /// Digits of a `Content-Length`: enough for 10^18 bytes, too few to overflow 64 bits.
 pub const MAX_LENGTH_DIGITS: usize = 18;
-/// Requests a rate window may be configured to hold; it keeps one timestamp for each.
-pub const MAX_RATE_REQUESTS: u32 = 100_000;
+/// Requests a rate window may be configured to hold, as many as the settings allow; it keeps one
+/// timestamp for each.
+pub const MAX_RATE_REQUESTS: u32 = 1_000_000;
 /// Health requests in one [`HEALTH_RATE_WINDOW_MS`]: the prober needs one in each second at most.
 pub const HEALTH_RATE_REQUESTS: u32 = 120;
 /// Length of the health credential's own rate window.

@@ -344,6 +344,12 @@ async fn the_rate_window_counts_over_connections_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn the_largest_rate_that_the_settings_allow_is_one_that_can_be_judged() {
+    let house = House::with(Section { rate_limit_requests: 1_000_000, ..Section::default() }).await;
+    assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+}
+
+#[tokio::test]
 async fn without_a_digest_nothing_passes() {
     let mut house = House::ready().await;
     drop(house.token.take());
