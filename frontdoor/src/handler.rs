@@ -30,7 +30,7 @@ pub(crate) async fn answer(
             let reason = no_head_reason(fault);
             (reason, respond::no_head(reason))
         }
-        None => match serve(&door, request).await {
+        None => match serve(&door, &exchange, request).await {
             Ok(response) => (Reason::Ok, response),
             Err(refusal) => (refusal.reason, respond::refusal(refusal)),
         },
@@ -40,8 +40,13 @@ pub(crate) async fn answer(
     respond::finish(response, account, &exchange, close)
 }
 
-async fn serve(door: &Door, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refusal> {
+async fn serve(
+    door: &Door,
+    exchange: &Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Refusal> {
     let client = guard_layer::judge(door, &request)?.client();
+    exchange.tenure().know();
     let uri = request.uri();
     match routes::find(request.method().as_str(), uri.path(), uri.query())? {
         Route::Relay(path) => relay(door, client, path, request).await,

@@ -401,7 +401,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
             this.lingering = Some(Box::pin(sleep(LINGER_TIMEOUT)));
+            this.exchange.tenure.linger();
         }
+        this.exchange.gate.register(cx.waker());
         let over = this.exchange.tenure.is_closed()
             || this.lingering.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         match this.poll_throw_away(cx) {

@@ -1,9 +1,10 @@
-//! The places of clients' connections. When all are taken, the one closes that has waited longest
-//! without a whole request head: who says nothing keeps nobody out. A connection with a request
-//! under way is never closed for another.
+//! The places of clients' connections. When all are taken, one closes whose last answer is out, else
+//! the oldest one that waits and never passed the guard, else the one that has rested longest: who
+//! says nothing, or nothing right, keeps nobody out. A connection with a request under way is never
+//! closed for another.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -88,24 +89,39 @@ impl Drop for Place {
 pub(crate) struct Tenure {
     state: AtomicU64,
     turns: Arc<AtomicU64>,
+    born: u64,
+    is_known: AtomicBool,
 }
 
 const SERVES: u64 = 0;
 const CLOSED: u64 = u64::MAX;
-/// Who asked before waits behind all who never did.
-const ASKED_BEFORE: u64 = 1 << 62;
+/// Whose last answer is out goes before all others.
+const LINGERS: u64 = 1;
+/// Who passed the guard before waits behind all who never did.
+const KNOWN: u64 = 1 << 62;
 
 impl Tenure {
     /// Waits for its first head from now on.
     pub(crate) fn new(turns: Arc<AtomicU64>) -> Self {
-        let since = turns.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { state: AtomicU64::new(since), turns }
+        let born = turns.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { state: AtomicU64::new(born), turns, born, is_known: AtomicBool::new(false) }
     }
 
-    /// Waits for a next head from now on.
+    /// A request on it passed the guard.
+    pub(crate) fn know(&self) {
+        self.is_known.store(true, Ordering::Release);
+    }
+
+    /// Waits for a next head from now on; who was only ever refused, since it came.
     pub(crate) fn rest(&self) {
-        let since = ASKED_BEFORE | self.turns.fetch_add(1, Ordering::Relaxed);
-        self.go_on(since);
+        let now = self.turns.fetch_add(1, Ordering::Relaxed);
+        let is_known = self.is_known.load(Ordering::Acquire);
+        self.go_on(if is_known { KNOWN | now } else { self.born });
+    }
+
+    /// Its last answer is out; what the client still sends is only thrown away.
+    pub(crate) fn linger(&self) {
+        self.go_on(LINGERS);
     }
 
     /// A whole head is there; false when the place is gone.
@@ -139,21 +155,29 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_silent_go_first_and_then_those_between_two_requests_and_nobody_else() {
-        let places = Places::new(3);
+    async fn who_is_done_goes_first_then_strangers_by_age_then_who_rests_and_nobody_else() {
+        let places = Places::new(5);
         let mut taken = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..5 {
             taken.push(places.take().await.expect("free"));
         }
-        assert!(taken[0].exchange().tenure().serve());
-        assert!(taken[1].exchange().tenure().serve());
-        taken[0].exchange().tenure().rest();
-        let closed = |place: &Place| place.exchange().tenure().is_closed();
-        for (next, after) in [(2, true), (0, true), (1, false)] {
-            assert_eq!(places.close_one(), after);
-            assert_eq!(closed(&taken[next]), after, "{next}");
+        let [known, refused, silent, busy, done] = [0, 1, 2, 3, 4];
+        for serves in [known, refused, busy, done] {
+            assert!(taken[serves].exchange().tenure().serve());
         }
-        assert!(!taken[2].exchange().tenure().serve(), "a head that comes too late is not served");
+        taken[known].exchange().tenure().know();
+        for rests in [known, refused] {
+            taken[rests].exchange().tenure().rest();
+        }
+        taken[done].exchange().tenure().linger();
+        let closed = |place: &Place| place.exchange().tenure().is_closed();
+        for next in [done, refused, silent, known] {
+            assert!(!closed(&taken[next]));
+            assert!(places.close_one());
+            assert!(closed(&taken[next]), "{next}");
+        }
+        assert!(!places.close_one() && !closed(&taken[busy]));
+        assert!(!taken[silent].exchange().tenure().serve(), "a head that comes too late");
         drop(taken);
         assert!(places.lock().is_empty());
     }

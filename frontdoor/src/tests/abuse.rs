@@ -325,6 +325,41 @@ async fn connections_at_rest_keep_no_good_client_out_either() {
     assert!(resting[0].is_ended().await, "the one that rested longest went");
 }
 
+/// Two who come at one moment must not take each other's place while strangers have one.
+#[tokio::test]
+async fn refused_connections_at_rest_are_closed_before_any_newcomer() {
+    let house = House::with(Section { max_connections: 4, ..Section::default() }).await;
+    let mut strangers = vec![];
+    for _ in 0..4 {
+        let mut stranger = house.connect().await;
+        stranger.send(house.get("/metrics").replace(TOKEN, "a wrong one")).await;
+        assert_eq!(stranger.answer().await.status, 401);
+        strangers.push(stranger);
+    }
+    let mut good = [house.connect().await, house.connect().await, house.connect().await];
+    for client in &mut good {
+        client.send(house.get("/companion/v1/status")).await;
+    }
+    for client in &mut good {
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
+/// Their answer is out, and what they still owe of their request is awaited for a moment only.
+#[tokio::test]
+async fn refused_connections_that_owe_their_body_keep_no_good_client_out_either() {
+    let house = House::with(Section { max_connections: 4, ..Section::default() }).await;
+    let mut owing = vec![];
+    for _ in 0..12 {
+        let mut client = house.connect().await;
+        let request = house.good(&format!("POST {CHAT}")).replace(TOKEN, "a wrong one");
+        client.send(request + "Content-Length: 9\r\n\r\n{").await;
+        assert_eq!(client.answer().await.status, 401);
+        owing.push(client);
+        assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn the_rate_window_counts_over_connections_and_says_when_to_come_back() {
     let section =
