@@ -75,6 +75,7 @@ impl Work {
                         received_bytes: progress.received_bytes,
                         total_bytes: progress.total_bytes,
                         bytes_per_second: progress.bytes_per_second,
+                        seconds_left: progress.seconds_left,
                     });
                     say(said, events).await;
                 }

@@ -232,15 +232,23 @@ fn ready() -> start_event::Event {
 #[tokio::test]
 async fn a_pull_hands_over_plain_values_and_relays_how_it_goes() {
     let stand = stand("").await;
-    let progress = Progress { received_bytes: 5, total_bytes: 10, bytes_per_second: 7 };
+    let progress =
+        Progress { received_bytes: 5, total_bytes: 20, bytes_per_second: 7, seconds_left: Some(3) };
     stand.supervisor.state().provision = VecDeque::from([
         ProvisionEvent { event: Some(provision_event::Event::Progress(progress)) },
         ProvisionEvent { event: Some(provision_event::Event::Verified(Verified {})) },
     ]);
     let events = stand.pull("m").await;
+    let relayed = authority_api::v1::Progress {
+        id: "m".to_owned(),
+        received_bytes: 5,
+        total_bytes: 20,
+        bytes_per_second: 7,
+        seconds_left: Some(3),
+    };
     assert!(matches!(&events[..], [Said::Expected(e), Said::Progress(p), Said::Verified(v)]
         if e.id == "m" && e.size_bytes == 10 && e.hosts == ["models.test"]
-            && p.id == "m" && p.received_bytes == 5 && p.bytes_per_second == 7 && v.id == "m"));
+            && *p == relayed && v.id == "m"));
     let artifact = stand.supervisor.state().artifacts.pop().unwrap();
     assert_eq!(artifact.sha256, hex::encode(MODEL));
     assert_eq!((artifact.id.as_str(), artifact.size_bytes), ("m", 10));

@@ -289,8 +289,13 @@ fn an_answer_streams_and_the_endpoints_key_stays_in_this_program() {
 
 #[test]
 fn work_tells_its_steps_and_a_refusal_its_reason() {
-    let progress =
-        Progress { id: "m".to_owned(), received_bytes: 1, total_bytes: 2, bytes_per_second: 3 };
+    let progress = Progress {
+        id: "m".to_owned(),
+        received_bytes: 1,
+        total_bytes: 2,
+        bytes_per_second: 3,
+        seconds_left: None,
+    };
     let scene = Scene {
         work: vec![
             work_event::Event::Progress(progress),
@@ -311,7 +316,8 @@ fn work_tells_its_steps_and_a_refusal_its_reason() {
     assert_eq!(
         events,
         [
-            json!({ "event": "progress", "id": "m", "received": 1, "total": 2, "bytes_per_second": 3 }),
+            json!({ "event": "progress", "id": "m", "received": 1, "total": 2,
+                "bytes_per_second": 3, "seconds_left": null }),
             json!({ "event": "verified", "id": "m" }),
         ]
     );

@@ -7,21 +7,21 @@ use runtime_api::v1::runtime_control_server::RuntimeControl;
 use runtime_core::{Digest, Reason};
 use tonic::{Request, Response, Status};
 
+use crate::downloads::{Downloads, Told};
 use crate::error::refusal;
-use crate::fetch::Fetcher;
 use crate::limits::STREAM_QUEUE;
-use crate::progress::Progress as DownloadProgress;
-use crate::provision::{Wanted, judge_values, provision};
+use crate::progress::Shown;
+use crate::provision::{Wanted, judge_values};
 use crate::runtime::{Handle, Job, Progress};
 use crate::store::{Kind, Store};
 use crate::stream::TaskStream;
 
 /// The service behind the control socket.
 pub(crate) struct Control {
-    /// Where artifacts go.
+    /// Where artifacts lie.
     pub(crate) store: Arc<Store>,
-    /// Where they come from.
-    pub(crate) fetcher: Fetcher,
+    /// How they get there.
+    pub(crate) downloads: Downloads,
     /// `[models] hosts`.
     pub(crate) hosts: Vec<String>,
     /// The runtime.
@@ -37,15 +37,18 @@ impl RuntimeControl for Control {
         request: Request<v1::Artifact>,
     ) -> Result<Response<Self::ProvisionStream>, Status> {
         let wanted = Wanted::judge(request.get_ref(), &self.hosts);
-        let (store, fetcher) = (Arc::clone(&self.store), self.fetcher.clone());
+        let joined = wanted.map(|wanted| self.downloads.join(wanted));
         let stream = TaskStream::spawn(STREAM_QUEUE, move |events| async move {
-            let outcome = match &wanted {
-                Ok(wanted) => {
-                    tracing::info!(artifact.id = wanted.id, "provision begins");
-                    let mut progress = DownloadProgress::new(events.clone(), wanted.spec.size());
-                    provision(&store, &fetcher, wanted, &mut progress).await
-                }
-                Err(reason) => Err(*reason),
+            let outcome = match joined {
+                Ok(mut watcher) => loop {
+                    match watcher.next().await {
+                        Told::Progress(shown) => {
+                            let _ = events.send(Ok(provision_progress(shown))).await;
+                        }
+                        Told::Ended(outcome) => break outcome,
+                    }
+                },
+                Err(reason) => Err(reason),
             };
             let _ = events.send(Ok(provision_end(outcome))).await;
         });
@@ -143,6 +146,16 @@ fn judge_job(request: &v1::StartRequest) -> Result<Job, Reason> {
     let (model_id, model) = judge(&request.model, Kind::Model)?;
     let (runtime_id, runtime) = judge(&request.runtime, Kind::Runtime)?;
     Ok(Job { model_id, runtime_id, model, runtime })
+}
+
+fn provision_progress(shown: Shown) -> v1::ProvisionEvent {
+    let progress = v1::Progress {
+        received_bytes: shown.received,
+        total_bytes: shown.total,
+        bytes_per_second: shown.bytes_per_second,
+        seconds_left: shown.seconds_left,
+    };
+    v1::ProvisionEvent { event: Some(v1::provision_event::Event::Progress(progress)) }
 }
 
 fn provision_end(outcome: Result<(), Reason>) -> v1::ProvisionEvent {

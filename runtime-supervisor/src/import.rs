@@ -21,7 +21,7 @@ pub(crate) async fn import(
     fetcher: &Fetcher,
     name: &str,
     mut partial: Partial,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(Partial, Result<(), Reason>), Reason> {
     let mut file = match opened(fetcher, name, &mut partial).await {
         Ok(file) => file,

@@ -10,7 +10,6 @@ use runtime_core::Reason;
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use crate::fetch::{Dial, Fetcher, OpenFile};
 use crate::limits::IMPORT_STEP;
@@ -64,9 +63,8 @@ impl World {
 
     async fn import(&self) -> Result<(), Reason> {
         let wanted = Wanted::judge(&self.artifact(), &[])?;
-        let (events, _unread) = mpsc::channel(64);
-        let mut progress = Progress::new(events, wanted.spec.size());
-        provision(&self.store, &self.fetcher, &wanted, &mut progress).await
+        let progress = Progress::new(wanted.spec.size(), |_| ());
+        provision(&self.store, &self.fetcher, &wanted, &progress).await
     }
 
     fn stored(&self) -> Vec<String> {

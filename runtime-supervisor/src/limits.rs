@@ -10,10 +10,22 @@ pub(crate) const QUEUED_PIECES: usize = 64;
 pub(crate) const IMPORT_STEP: u64 = 16 * 1024 * 1024;
 /// Bytes read at a time when a file is hashed again.
 pub(crate) const HASH_PIECE: usize = 1024 * 1024;
-/// Header block of a model host, in bytes; also the most that is read ahead of the disk.
-pub(crate) const HTTP_BUFFER: usize = 256 * 1024;
-/// Shortest time between two progress events.
+/// Header block of a model host, in bytes; also a piece of its body: the plaintext of one TLS
+/// record (RFC 8446 section 5.1).
+pub(crate) const HTTP_BUFFER: usize = 16 * 1024;
+/// Bytes of TLS that are read from a connection at a time.
+pub(crate) const READ_AHEAD: usize = 128 * 1024;
+/// Connections that fetch one file.
+pub(crate) const CONNECTIONS: usize = 4;
+/// Bytes that one request asks for where several connections fetch a file. As many segments as
+/// connections may wait in memory for the one before them.
+pub(crate) const SEGMENT: u64 = 4 * 1024 * 1024;
+/// Shortest time between two words of progress.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+/// How long a rate is remembered in the one that is shown.
+pub(crate) const RATE_MEMORY: Duration = Duration::from_secs(3);
+/// Time between two words of progress while nothing comes.
+pub(crate) const STANDSTILL_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two looks at a lock that another download holds.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Age of a partial file that nobody is expected to come back for.

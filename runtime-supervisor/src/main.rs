@@ -8,6 +8,7 @@ compile_error!("a planted backdoor has no place in a release build");
 
 mod child;
 mod control;
+mod downloads;
 mod error;
 mod fetch;
 mod gpu;
@@ -26,6 +27,7 @@ mod provision;
 mod provision_tests;
 mod runtime;
 mod runtime_trials;
+mod segments;
 mod serve;
 mod status;
 mod store;
@@ -44,6 +46,7 @@ use rustls::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::Control;
+use crate::downloads::Downloads;
 use crate::error::Fatal;
 use crate::fetch::Fetcher;
 use crate::gpu::Gpu;
@@ -132,9 +135,10 @@ async fn serve(
         scratch: charter.scratch_dir,
         start_limit: START_LIMIT,
     });
+    let fetcher = Fetcher::over(monitor.clone(), tls);
     let control = Control {
+        downloads: Downloads::new(Arc::clone(&store), fetcher),
         store,
-        fetcher: Fetcher::over(monitor.clone(), tls),
         hosts: charter.models.hosts,
         runtime: runtime.clone(),
     };

@@ -10,10 +10,11 @@ use runtime_core::{
 };
 use tokio::sync::mpsc;
 
-use crate::fetch::{Download, Fetcher};
+use crate::fetch::{Download, Fetcher, Part, Wish};
 use crate::import::import;
 use crate::limits::{LOCK_PAUSE, QUEUED_PIECES};
 use crate::progress::Progress;
+use crate::segments::Segments;
 use crate::store::{Kind, Origin, Partial, Store};
 
 /// An artifact whose every value was judged.
@@ -91,7 +92,7 @@ pub(crate) async fn provision(
     store: &Arc<Store>,
     fetcher: &Fetcher,
     wanted: &Wanted,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Reason> {
     let spec = wanted.spec;
     let lock = {
@@ -131,7 +132,7 @@ async fn obtain(
     fetcher: &Fetcher,
     wanted: &Wanted,
     mut partial: Partial,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Reason> {
     let size = wanted.spec.size();
     let mut reason = if store.free_bytes()? < size - partial.received() {
@@ -188,7 +189,7 @@ async fn receive(
     fetcher: &Fetcher,
     place: &Place,
     partial: Partial,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(Partial, Result<(), Reason>), Reason> {
     let (received, size) = (partial.received(), partial.spec().size());
     if received == size {
@@ -199,44 +200,105 @@ async fn receive(
         Place::Disk(name) => return import(fetcher, name, partial, progress).await,
     };
     let source = format!("{}{}", url.host_header(), url.request_target());
-    let etag = partial.tag_of(&source);
-    match fetcher.open(url.clone(), sources, received, etag, size).await {
-        Ok(download) => pump(partial, download, source, progress).await,
-        Err(reason) => Ok((partial, Err(reason))),
+    let mut partial = partial;
+    let mut wish = first_wish(fetcher, received, size);
+    loop {
+        let etag = partial.tag_of(&source);
+        let opened = fetcher.open(url.clone(), sources, wish, etag, size).await;
+        let incoming = match opened {
+            Ok(download) if download.part.end == size => Some(Incoming::Whole(download)),
+            Ok(first) => Segments::from(fetcher, first, size).map(Incoming::Segments),
+            Err(Reason::ServerRefused | Reason::SizeMismatch) if wish != Wish::Rest(received) => {
+                None
+            }
+            Err(reason) => return Ok((partial, Err(reason))),
+        };
+        if let Some(incoming) = incoming {
+            let outcome;
+            (partial, outcome) = pump(partial, incoming, source.clone(), progress).await?;
+            if outcome.is_err() || partial.received() == size {
+                return Ok((partial, outcome));
+            }
+        }
+        wish = Wish::Rest(partial.received());
     }
 }
 
-/// Moves one response to the disk through a bounded queue, so that hashing and writing never
-/// hold up the executor. Gives the partial file back with every byte that came.
+/// A first part, if there is enough for several; whether the server has parts its answer says.
+fn first_wish(fetcher: &Fetcher, received: u64, size: u64) -> Wish {
+    let segment = fetcher.segment();
+    match size - received > 2 * segment {
+        true => Wish::Part(Part { first: received, end: received + segment }),
+        false => Wish::Rest(received),
+    }
+}
+
+/// Bytes that come in the order of the file.
+enum Incoming {
+    /// All the rest of it, over one connection.
+    Whole(Download),
+    /// Over several, as far as they bring it.
+    Segments(Segments),
+}
+
+impl Incoming {
+    fn etag(&self) -> Option<String> {
+        match self {
+            Self::Whole(download) => download.etag.clone(),
+            Self::Segments(segments) => Some(segments.etag().to_owned()),
+        }
+    }
+
+    async fn next(&mut self, progress: &Progress) -> Result<Option<Bytes>, Reason> {
+        match self {
+            Self::Whole(download) => {
+                let piece = download.next().await?;
+                progress.shows(download.at());
+                Ok(piece)
+            }
+            Self::Segments(segments) => segments.next(progress).await,
+        }
+    }
+
+    /// Bytes of the file that are here.
+    fn received(&self) -> u64 {
+        match self {
+            Self::Whole(download) => download.at(),
+            Self::Segments(segments) => segments.received(),
+        }
+    }
+}
+
+/// Moves the bytes to the disk through a bounded queue, so that hashing and writing never hold
+/// up the executor. Gives the partial file back with every byte that came.
 async fn pump(
     mut partial: Partial,
-    mut download: Download,
+    mut incoming: Incoming,
     source: String,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(Partial, Result<(), Reason>), Reason> {
-    let offset = download.offset;
-    let origin = download.etag.take().map(|etag| Origin { source, etag });
+    let offset = incoming.received();
+    let origin = incoming.etag().map(|etag| Origin { source, etag });
     let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUED_PIECES);
     let writer = tokio::task::spawn_blocking(move || {
         let written = partial.continues(offset, origin).and_then(|()| {
-            while let Some(piece) = queue.blocking_recv() {
-                partial.append(&piece)?;
+            let mut pieces = Vec::with_capacity(QUEUED_PIECES);
+            while queue.blocking_recv_many(&mut pieces, QUEUED_PIECES) > 0 {
+                partial.append_all(&pieces)?;
+                pieces.clear();
             }
             Ok(())
         });
         (partial, written)
     });
-    let mut received = offset;
-    progress.begins_at(received);
+    progress.begins_at(offset);
     let outcome = loop {
-        match download.next().await {
+        match incoming.next(progress).await {
             Ok(Some(piece)) => {
-                received += u64::try_from(piece.len()).unwrap_or(0);
                 if pieces.send(piece).await.is_err() {
                     // The writer says why.
                     break Ok(());
                 }
-                progress.shows(received);
             }
             Ok(None) => break Ok(()),
             Err(reason) => break Err(reason),

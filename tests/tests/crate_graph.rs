@@ -36,7 +36,7 @@ companion-settings:
 confine:
 devstack:
 xtask:
-endpoint-bench: captured confine
+endpoint-bench: captured confine runtime-core
 captured:
 typist:
 promises: captured devstack typist authority-api runtime-api frontdoor-api capability-api monitor-api peer-socket companion-settings

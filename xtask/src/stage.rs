@@ -90,11 +90,26 @@ impl Servers {
         scratch: &Scratch,
         signals: &Signals,
     ) -> Result<Self> {
+        Self::up_with(programs, assets, scratch, signals, &[])
+    }
+
+    /// [`Self::up`] with more flags.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    pub(crate) fn up_with(
+        programs: &Programs,
+        assets: &Assets,
+        scratch: &Scratch,
+        signals: &Signals,
+        flags: &[String],
+    ) -> Result<Self> {
         let log = scratch.path("devstack.log");
         let mut command = supervised(&programs.path("devstack"));
         command.arg("up").arg("--dir").arg(scratch.directory("servers")?);
         command.arg("--llama-server").arg(&assets.llama_server);
         command.arg("--model").arg(&assets.model).args(["--json", "--session-bus"]);
+        command.args(flags);
         // Its input stays open for as long as this process lives: it ends with its input.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log)?);
         let mut running = Running::start("devstack", &mut command)?;

@@ -1,10 +1,11 @@
 //! `companionctl pull ID…`: download and verify, with what is done and what is left.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use authority_api::v1::{Expected, Progress, PullRequest, work_event};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::context::{Context, Process, limits};
@@ -41,7 +42,7 @@ pub(super) async fn pull(id: &str, context: &Context, out: &Output) -> Result<()
     let mut broker = context.broker();
     let call = broker.pull(PullRequest { id: id.to_owned() });
     let mut events = context.ask(Process::Broker, limits::NETWORK, call).await?;
-    let mut bar = Bar::new(id, out);
+    let bar = Bar::new(id, out);
     let mut checks = Checks::new(out);
     while let Some(event) = context.next(Process::Broker, &mut events).await? {
         match event.event {
@@ -76,6 +77,7 @@ pub(super) fn as_json(id: &str, progress: &Progress) -> Value {
         "received": progress.received_bytes,
         "total": progress.total_bytes,
         "bytes_per_second": progress.bytes_per_second,
+        "seconds_left": progress.seconds_left,
     })
 }
 
@@ -134,32 +136,28 @@ impl<'a> Checks<'a> {
 /// The bar on the terminal; hidden elsewhere.
 struct Bar {
     bar: ProgressBar,
-    begun: bool,
 }
 
 impl Bar {
     fn new(id: &str, out: &Output) -> Self {
         if out.is_json() || !draws_progress() {
-            return Self { bar: ProgressBar::hidden(), begun: false };
+            return Self { bar: ProgressBar::hidden() };
         }
         let style = ProgressStyle::with_template(
-            "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+            "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}{prefix}",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::no_length().with_style(style).with_message(plain(id));
-        Self { bar, begun: false }
+        Self { bar }
     }
 
-    fn show(&mut self, progress: &Progress) {
+    fn show(&self, progress: &Progress) {
         self.bar.set_length(progress.total_bytes);
-        if !self.begun {
-            // Bytes of an earlier attempt say nothing about this one's rate.
-            self.begun = true;
-            self.bar.set_position(progress.received_bytes);
-            self.bar.reset_eta();
-        }
         self.bar.set_position(progress.received_bytes);
-        if progress.received_bytes >= progress.total_bytes {
+        if progress.received_bytes < progress.total_bytes {
+            self.bar.set_prefix(pace(progress));
+        } else {
+            self.bar.set_prefix("");
             self.bar.set_message("verifying");
         }
     }
@@ -167,6 +165,13 @@ impl Bar {
     fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The rate and the time that is left, once they are known.
+fn pace(progress: &Progress) -> String {
+    let Some(left) = progress.seconds_left else { return String::new() };
+    let rate = BinaryBytes(progress.bytes_per_second);
+    format!(", {rate}/s, {:#} left", HumanDuration(Duration::from_secs(left)))
 }
 
 #[cfg(test)]
@@ -180,10 +185,22 @@ mod tests {
             received_bytes: 1,
             total_bytes: 2,
             bytes_per_second: 3,
+            seconds_left: Some(1),
         };
         assert_eq!(
             as_json("m", &progress),
-            json!({ "id": "m", "received": 1, "total": 2, "bytes_per_second": 3 })
+            json!({ "id": "m", "received": 1, "total": 2, "bytes_per_second": 3,
+                "seconds_left": 1 })
         );
+    }
+
+    #[test]
+    fn the_rate_and_the_time_left_are_those_of_the_download_and_told_once_known() {
+        let told = |bytes_per_second, seconds_left| {
+            pace(&Progress { bytes_per_second, seconds_left, ..Progress::default() })
+        };
+        assert_eq!(told(0, None), "");
+        assert_eq!(told(3 * 1024 * 1024, Some(75)), ", 3.00 MiB/s, 75s left");
+        assert_eq!(told(1024, Some(7200)), ", 1.00 KiB/s, 2h left");
     }
 }

@@ -10,8 +10,13 @@ use crate::stand_in::{Scene, StandIn};
 
 #[test]
 fn pull_reports_progress_and_then_verified() {
-    let progress =
-        Progress { id: "m".to_owned(), received_bytes: 5, total_bytes: 10, bytes_per_second: 3 };
+    let progress = Progress {
+        id: "m".to_owned(),
+        received_bytes: 5,
+        total_bytes: 10,
+        bytes_per_second: 3,
+        seconds_left: Some(2),
+    };
     let scene = Scene {
         work: vec![
             work_event::Event::Progress(progress),
@@ -26,7 +31,7 @@ fn pull_reports_progress_and_then_verified() {
         ran.events(),
         [
             json!({ "event": "progress", "id": "m", "received": 5, "total": 10,
-                "bytes_per_second": 3 }),
+                "bytes_per_second": 3, "seconds_left": 2 }),
             json!({ "event": "verified", "id": "m" }),
         ]
     );

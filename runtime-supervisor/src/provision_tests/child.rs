@@ -7,15 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
-use tokio::sync::mpsc;
 
 use super::host::{AUTHORITY, artifact_of, dialling, trusting};
 use crate::progress::Progress;
 use crate::provision::{Wanted, provision};
 use crate::store::{Kind, Store};
 
-/// Tells the child what to do: address of the host, the store, a file with the host's
-/// certificate, a file with the bytes, and `model` or `runtime`.
+/// Tells the child what to do: address of the host, the store, a directory with the host's
+/// certificate and the bytes, `Model` or `Runtime`, and the bytes of a segment.
 const ORDER: &str = "COMPANION_TEST_PULL";
 
 /// Starts the test of this name as a child that pulls; `fsize_blocks` bounds every file it
@@ -26,6 +25,7 @@ pub(super) fn start(
     store: &Path,
     kind: Kind,
     facts: &Path,
+    segment: u64,
     fsize_blocks: Option<u32>,
 ) -> Child {
     let limit = fsize_blocks.map_or_else(|| "unlimited".to_owned(), |blocks| blocks.to_string());
@@ -34,7 +34,7 @@ pub(super) fn start(
         .args(["-c", script, &limit])
         .arg(std::env::current_exe().unwrap())
         .args([&format!("provision_tests::{test}"), "--exact", "--nocapture"])
-        .env(ORDER, format!("{address} {} {} {kind:?}", store.display(), facts.display()))
+        .env(ORDER, format!("{address} {} {} {kind:?} {segment}", store.display(), facts.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -49,17 +49,17 @@ pub(super) fn took_over() -> bool {
     let address: SocketAddr = word().parse().unwrap();
     let (store, facts) = (PathBuf::from(word()), PathBuf::from(word()));
     let is_runtime = word() == "Runtime";
+    let segment = word().parse().unwrap();
     let certificate = CertificateDer::from(std::fs::read(facts.join("certificate")).unwrap());
     let artifact = artifact_of(&std::fs::read(facts.join("bytes")).unwrap(), is_runtime);
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = executor.block_on(async {
         let store = Arc::new(Store::open(&store).unwrap());
-        let fetcher = dialling(address, trusting(&certificate));
+        let fetcher = dialling(address, trusting(&certificate)).in_segments_of(segment);
         let wanted = Wanted::judge(&artifact, &[AUTHORITY.to_owned()]).unwrap();
-        let (events, _events) = mpsc::channel(1);
-        let mut progress = Progress::new(events, wanted.spec.size());
+        let progress = Progress::new(wanted.spec.size(), |_| ());
         println!("begins");
-        provision(&store, &fetcher, &wanted, &mut progress).await
+        provision(&store, &fetcher, &wanted, &progress).await
     });
     println!("pulled {}", outcome.map_or_else(|reason| reason.as_str(), |()| "ok"));
     true

@@ -1,9 +1,10 @@
 //! A model host in this process, over real TLS, which misbehaves on demand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use runtime_api::v1;
@@ -22,14 +23,27 @@ use crate::fetch::{Dial, Fetcher};
 /// Authority of the host in URLs, and the only entry of `[models] hosts`.
 pub(super) const AUTHORITY: &str = "models.localhost:443";
 
+/// Longest a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the model host does with the next requests.
 #[derive(Debug, Clone)]
 pub(super) enum Conduct {
     Serve,
     WithoutRanges,
+    /// Sends what lies before this offset and closes; who asks for what lies behind gets it.
     CutAfter(usize),
-    /// Sends so many bytes, says so, and sends no more until the client has gone.
+    /// Sends what lies before this offset, says so, and sends no more until it is told to, or the
+    /// client has gone.
     HoldAfter(usize),
+    /// Serves, and closes the connection, whether it says so or not.
+    Leaves {
+        says: bool,
+    },
+    /// Says of a part that it begins one byte later.
+    Misplaces,
+    /// Says of a part that it belongs to a file of this tag, whatever tag was asked for.
+    Retags(&'static str),
     Endless,
     Claims(usize),
     Flip(usize),
@@ -50,11 +64,17 @@ struct Shared {
     conduct: Mutex<Conduct>,
     /// By the last segment of the path, instead of `conduct`.
     conduct_at: Mutex<HashMap<&'static str, Conduct>>,
+    /// For the next request from this offset on, instead of either.
+    conduct_from: Mutex<HashMap<usize, Conduct>>,
     etag: Mutex<&'static str>,
     /// Request heads.
     seen: Mutex<Vec<String>>,
+    /// Connections that were accepted, and the most that may be.
+    accepted: Mutex<(usize, usize)>,
     /// Responses that were held.
     held: watch::Sender<usize>,
+    /// Offsets from which held responses were asked for that may go on.
+    released: watch::Sender<HashSet<usize>>,
 }
 
 impl Host {
@@ -63,9 +83,12 @@ impl Host {
             bytes,
             conduct: Mutex::new(Conduct::Serve),
             conduct_at: Mutex::default(),
+            conduct_from: Mutex::default(),
             etag: Mutex::new("\"first\""),
             seen: Mutex::default(),
+            accepted: Mutex::new((0, usize::MAX)),
             held: watch::Sender::new(0),
+            released: watch::Sender::default(),
         });
         let (server, certificate) = certificates();
         let socket = TcpSocket::new_v4().unwrap();
@@ -76,8 +99,10 @@ impl Host {
         let there = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, there) = (acceptor.clone(), Arc::clone(&there));
-                tokio::spawn(async move { serve(&acceptor, stream, &there).await });
+                if there.may_accept() {
+                    let (acceptor, there) = (acceptor.clone(), Arc::clone(&there));
+                    tokio::spawn(async move { serve(&acceptor, stream, &there).await });
+                }
             }
         });
         Self { address, certificate, shared }
@@ -106,6 +131,34 @@ impl Host {
         self.shared.conduct_at.lock().unwrap().insert(name, conduct);
     }
 
+    pub(super) fn conducts_from(&self, offset: usize, conduct: Conduct) {
+        self.shared.conduct_from.lock().unwrap().insert(offset, conduct);
+    }
+
+    /// Connections after this one are closed unserved.
+    pub(super) fn accepts(&self, connections: usize) {
+        *self.shared.accepted.lock().unwrap() = (0, connections);
+    }
+
+    /// Connections that were asked for.
+    pub(super) fn accepted(&self) -> usize {
+        self.shared.accepted.lock().unwrap().0
+    }
+
+    /// Lets the held response go on that was asked for from this offset on.
+    pub(super) fn release(&self, offset: usize) {
+        self.shared.released.send_modify(|released| {
+            released.insert(offset);
+        });
+    }
+
+    /// Waits until so many responses in all were held.
+    pub(super) async fn has_held(&self, count: usize) {
+        let mut held = self.held();
+        let held = held.wait_for(|held| *held >= count);
+        tokio::time::timeout(PATIENCE, held).await.unwrap().unwrap();
+    }
+
     /// From now on the file counts as another one.
     pub(super) fn tags(&self, etag: &'static str) {
         *self.shared.etag.lock().unwrap() = etag;
@@ -122,7 +175,17 @@ impl Host {
 }
 
 impl Shared {
+    fn may_accept(&self) -> bool {
+        let mut accepted = self.accepted.lock().unwrap();
+        accepted.0 += 1;
+        accepted.0 <= accepted.1
+    }
+
     fn conduct_for(&self, head: &str) -> Conduct {
+        let offset = asked_part(head).map_or(0, |(first, _)| first);
+        if let Some(conduct) = self.conduct_from.lock().unwrap().remove(&offset) {
+            return conduct;
+        }
         let name = head.split(' ').nth(1).and_then(|path| path.rsplit('/').next());
         let at = self.conduct_at.lock().unwrap();
         let own = name.and_then(|name| at.get(name)).cloned();
@@ -184,55 +247,118 @@ fn provider() -> Arc<CryptoProvider> {
 
 async fn serve(acceptor: &TlsAcceptor, stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut stream = acceptor.accept(stream).await?;
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        shared.seen.lock().unwrap().push(head.clone());
+        let answer = Answer::to(&head, shared);
+        let fields = if answer.says_close { "Connection: close\r\n\r\n" } else { "\r\n" };
+        stream.write_all(format!("{}{fields}", answer.head).as_bytes()).await?;
+        stream.write_all(&answer.body).await?;
+        if let Some(rest) = answer.held {
+            stream.flush().await?;
+            shared.held.send_modify(|held| *held += 1);
+            let mut released = shared.released.subscribe();
+            tokio::select! {
+                _ = released.wait_for(|released| released.contains(&answer.from)) => {}
+                _ = stream.read_u8() => return Ok(()),
+            }
+            stream.write_all(&rest).await?;
+        }
+        if answer.closes {
+            return stream.shutdown().await;
+        }
     }
-    let head = String::from_utf8(head).unwrap().to_lowercase();
-    let (conduct, etag) = (shared.conduct_for(&head), *shared.etag.lock().unwrap());
-    let from = head.split("range: bytes=").nth(1).and_then(|r| r.split('-').next()?.parse().ok());
-    // RFC 9110 section 13.1.5.
-    let is_another =
-        head.contains("\r\nif-range: ") && !head.contains(&format!("if-range: {etag}"));
-    let from = from.filter(|_| !is_another);
-    shared.seen.lock().unwrap().push(head);
-    let bytes = shared.bytes.as_slice();
-    let (from, total) = (from.unwrap_or(0), bytes.len());
-    let full = format!("HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n");
-    let is_held = matches!(conduct, Conduct::HoldAfter(_));
-    let (start, body) = match conduct {
-        Conduct::Serve | Conduct::CutAfter(_) if from > 0 => (
-            format!(
+}
+
+/// The part that a request asks for: its first offset, and the one after its last.
+fn asked_part(head: &str) -> Option<(usize, Option<usize>)> {
+    let (first, rest) = head.split("range: bytes=").nth(1)?.split_once('-')?;
+    let last = rest.split("\r\n").next().and_then(|last| last.parse::<usize>().ok());
+    Some((first.parse().ok()?, last.map(|last| last + 1)))
+}
+
+struct Answer {
+    /// Without its last line.
+    head: String,
+    body: Vec<u8>,
+    /// What is sent after the hold.
+    held: Option<Vec<u8>>,
+    /// Offset of the first byte that was asked for.
+    from: usize,
+    closes: bool,
+    says_close: bool,
+}
+
+impl Answer {
+    fn to(head: &str, shared: &Shared) -> Self {
+        let (conduct, etag) = (shared.conduct_for(head), *shared.etag.lock().unwrap());
+        let bytes = shared.bytes.as_slice();
+        let total = bytes.len();
+        // RFC 9110 section 13.1.5.
+        let is_another = head.contains("\r\nif-range: ")
+            && !head.contains(&format!("if-range: {etag}"))
+            && !matches!(conduct, Conduct::Retags(_));
+        let part = asked_part(head).filter(|_| !is_another);
+        let (from, to) = part.map_or((0, total), |(from, to)| (from, to.unwrap_or(total)));
+        let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n");
+        let served = match part {
+            Some(_) => format!(
                 "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n\
                  Content-Range: bytes {from}-{}/{total}\r\n",
-                total - from,
-                total - 1
+                to - from,
+                to - 1
             ),
-            bytes[from..].to_vec(),
-        ),
-        Conduct::Serve | Conduct::WithoutRanges => (full, bytes.to_vec()),
-        Conduct::HoldAfter(count) => (full, bytes[..count].to_vec()),
-        Conduct::CutAfter(count) => (full, bytes[..count].to_vec()),
-        Conduct::Endless => ("HTTP/1.1 200 OK\r\n".to_owned(), [bytes, bytes].concat()),
-        Conduct::Claims(size) => {
-            (format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n"), vec![0; size])
-        }
-        Conduct::Flip(at) => {
-            let mut flipped = bytes.to_vec();
-            flipped[at] ^= 1;
-            (full, flipped)
-        }
-        Conduct::Redirect(to) => (format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n"), Vec::new()),
-        Conduct::Status(status) => (format!("HTTP/1.1 {status}\r\n"), Vec::new()),
-        Conduct::Compressed => (format!("{full}Content-Encoding: gzip\r\n"), bytes.to_vec()),
-    };
-    stream.write_all(start.as_bytes()).await?;
-    stream.write_all(format!("ETag: {etag}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-    stream.write_all(&body).await?;
-    if is_held {
-        stream.flush().await?;
-        shared.held.send_modify(|held| *held += 1);
-        let _ = stream.read_u8().await;
+            None => whole.clone(),
+        };
+        let middle = |offset: usize| offset.clamp(from, to);
+        let (mut tag, mut held, mut closes) = (etag, None, false);
+        let is_asked_to_close = head.contains("\r\nconnection: close");
+        let says_close = is_asked_to_close || matches!(conduct, Conduct::Leaves { says: true });
+        let (start, body) = match conduct {
+            Conduct::Serve => (served, bytes[from..to].to_vec()),
+            Conduct::CutAfter(offset) => {
+                closes = offset > from && offset < to;
+                let end = if closes { offset } else { to };
+                (served, bytes[from..end].to_vec())
+            }
+            Conduct::HoldAfter(offset) => {
+                held = (offset <= to).then(|| bytes[middle(offset)..to].to_vec());
+                (served, bytes[from..middle(offset)].to_vec())
+            }
+            Conduct::Leaves { .. } => {
+                closes = true;
+                (served, bytes[from..to].to_vec())
+            }
+            Conduct::Misplaces => {
+                let said = format!("bytes {}-{}", from + 1, to - 1);
+                let served = served.replace(&format!("bytes {from}-{}", to - 1), &said);
+                (served, bytes[from..to].to_vec())
+            }
+            Conduct::Retags(other) => {
+                tag = other;
+                (served, bytes[from..to].to_vec())
+            }
+            Conduct::WithoutRanges => (whole, bytes.to_vec()),
+            Conduct::Endless => ("HTTP/1.1 200 OK\r\n".to_owned(), [bytes, bytes].concat()),
+            Conduct::Claims(size) => {
+                (format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n"), vec![0; size])
+            }
+            Conduct::Flip(at) => {
+                let mut flipped = bytes.to_vec();
+                flipped[at] ^= 1;
+                (whole, flipped)
+            }
+            Conduct::Redirect(to) => {
+                (format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n"), Vec::new())
+            }
+            Conduct::Status(status) => (format!("HTTP/1.1 {status}\r\n"), Vec::new()),
+            Conduct::Compressed => (format!("{whole}Content-Encoding: gzip\r\n"), bytes.to_vec()),
+        };
+        closes |= is_asked_to_close || !start.contains("Content-Length");
+        Self { head: format!("{start}ETag: {tag}\r\n"), body, held, from, closes, says_close }
     }
-    stream.shutdown().await
 }

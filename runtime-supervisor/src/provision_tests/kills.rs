@@ -7,12 +7,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::*;
 
 const TEST: &str =
     "kills::a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_right";
-/// Kills while bytes arrive, and as many after the last byte.
-const KILLS: usize = 100;
+/// Kills while bytes arrive, and as many after the last byte: one connection, then several.
+const KILLS: usize = 50;
 /// Longest a child may take to get where it is killed.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,27 +25,26 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
     }
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     executor.block_on(async {
-        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
-        world.host.describe_in(facts.path());
-        let scene = Scene { world, facts };
-        let size = scene.world.host.bytes().len();
-
-        for number in 0..KILLS {
-            let child = scene.child_after(TEST, kind_of(number), below(size)).await;
-            scene.kill(child, below(3_000));
-            let stored = scene.holds_the_file_or_none(kind_of(number));
-            assert!(!stored, "stored without its last byte");
-            scene.next_pull_ends_right(kind_of(number)).await;
+        for segment in [SEGMENT, SMALL_SEGMENT] {
+            let scene = Scene::with(segment);
+            let size = scene.world.host.bytes().len();
+            for number in 0..KILLS {
+                let child = scene.child_after(TEST, kind_of(number), below(size)).await;
+                scene.kill(child, below(3_000));
+                let stored = scene.holds_the_file_or_none(kind_of(number));
+                assert!(!stored, "stored without its last byte");
+                scene.next_pull_ends_right(kind_of(number)).await;
+            }
+            let verifying = scene.time_from_the_last_byte().await;
+            let mut stored = 0;
+            for number in 0..KILLS {
+                let child = scene.child_after(TEST, kind_of(number), size).await;
+                scene.kill(child, below(verifying));
+                stored += usize::from(scene.holds_the_file_or_none(kind_of(number)));
+                scene.next_pull_ends_right(kind_of(number)).await;
+            }
+            println!("{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file");
         }
-        let verifying = scene.time_from_the_last_byte().await;
-        let mut stored = 0;
-        for number in 0..KILLS {
-            let child = scene.child_after(TEST, kind_of(number), size).await;
-            scene.kill(child, below(verifying));
-            stored += usize::from(scene.holds_the_file_or_none(kind_of(number)));
-            scene.next_pull_ends_right(kind_of(number)).await;
-        }
-        println!("{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file");
     });
 }
 
@@ -56,9 +57,7 @@ fn a_lock_dies_with_its_holder_and_who_waited_goes_on() {
     }
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     executor.block_on(async {
-        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
-        world.host.describe_in(facts.path());
-        let scene = Scene { world, facts };
+        let scene = Scene::with(SEGMENT);
         let mut child = scene
             .child_after(
                 "kills::a_lock_dies_with_its_holder_and_who_waited_goes_on",
@@ -69,19 +68,18 @@ fn a_lock_dies_with_its_holder_and_who_waited_goes_on() {
         scene.world.host.conducts(Conduct::Serve);
         let store = Arc::new(Store::open(scene.world.dir.path()).unwrap());
         let wanted = Wanted::judge(&scene.world.artifact(), &[AUTHORITY.to_owned()]).unwrap();
-        let (events, mut shown) = mpsc::channel(64);
+        let (shows, mut shown) = watch::channel(0);
         let waiting = tokio::spawn({
             let fetcher = scene.world.fetcher.clone();
             async move {
-                let mut progress = Progress::new(events, wanted.spec.size());
-                provision(&store, &fetcher, &wanted, &mut progress).await
+                let progress = Progress::new(wanted.spec.size(), move |now| {
+                    shows.send_replace(now.received);
+                });
+                provision(&store, &fetcher, &wanted, &progress).await
             }
         });
-        let mut next = async || match shown.recv().await.unwrap().unwrap().event.unwrap() {
-            v1::provision_event::Event::Progress(progress) => progress.received_bytes,
-            other => panic!("{other:?}"),
-        };
-        while tokio::time::timeout(LIMIT, next()).await.unwrap() != 200_000 {}
+        let shown = shown.wait_for(|received| *received == 200_000);
+        tokio::time::timeout(LIMIT, shown).await.unwrap().unwrap();
         assert!(!waiting.is_finished());
         assert_eq!(scene.world.host.heads().len(), 1);
         child.kill().unwrap();
@@ -106,16 +104,24 @@ fn below(bound: usize) -> usize {
 struct Scene {
     world: World,
     facts: TempDir,
+    segment: u64,
 }
 
 impl Scene {
+    fn with(segment: u64) -> Self {
+        let (world, facts) = (World::in_segments_of(segment), tempfile::tempdir().unwrap());
+        world.host.describe_in(facts.path());
+        Self { world, facts, segment }
+    }
+
     /// A child that has been sent so many bytes, and gets no more.
     async fn child_after(&self, test: &str, kind: Kind, bytes: usize) -> Child {
         self.world.host.conducts(Conduct::HoldAfter(bytes));
         let mut held = self.world.host.held();
         held.mark_unchanged();
         let (address, store) = (self.world.host.address, self.world.dir.path());
-        let child = child::start(test, address, store, kind, self.facts.path(), None);
+        let facts = self.facts.path();
+        let child = child::start(test, address, store, kind, facts, self.segment, None);
         tokio::time::timeout(LIMIT, held.changed()).await.unwrap().unwrap();
         child
     }
@@ -173,9 +179,8 @@ impl Scene {
         let store = Arc::new(Store::open(self.world.dir.path()).unwrap());
         let artifact = artifact_of(self.world.host.bytes(), kind == Kind::Runtime);
         let wanted = Wanted::judge(&artifact, &[AUTHORITY.to_owned()]).unwrap();
-        let (events, _events) = mpsc::channel(64);
-        let mut progress = Progress::new(events, wanted.spec.size());
-        let outcome = provision(&store, &self.world.fetcher, &wanted, &mut progress).await;
+        let progress = Progress::new(wanted.spec.size(), |_| ());
+        let outcome = provision(&store, &self.world.fetcher, &wanted, &progress).await;
         assert_eq!(outcome, Ok(()));
         store.open_verified(wanted.spec, kind).unwrap();
         assert_eq!(self.names(), ["X", "X.verified"]);

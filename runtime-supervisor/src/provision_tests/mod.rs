@@ -3,20 +3,24 @@
 mod child;
 mod host;
 mod kills;
+mod segments;
+mod shared;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use runtime_api::v1;
 use runtime_core::Reason;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use tonic::Status;
 
 use self::host::{AUTHORITY, Conduct, Host, artifact_of, certificates, dialling, trusting};
 use crate::fetch::Fetcher;
+use crate::limits::SEGMENT;
 use crate::progress::Progress;
 use crate::provision::{Wanted, provision};
 use crate::store::{Kind, Store};
+
+/// Many of them make the file of these tests.
+const SMALL_SEGMENT: u64 = 20_000;
 
 struct World {
     dir: TempDir,
@@ -36,6 +40,12 @@ impl World {
         Self { dir, store, fetcher: host.fetcher(), host }
     }
 
+    /// The same, with files that are large enough to come in segments of this size.
+    fn in_segments_of(segment: u64) -> Self {
+        let world = Self::new();
+        Self { fetcher: world.fetcher.clone().in_segments_of(segment), ..world }
+    }
+
     fn artifact(&self) -> v1::Artifact {
         artifact_of(self.host.bytes(), false)
     }
@@ -46,27 +56,25 @@ impl World {
         artifact
     }
 
-    async fn pull(&self) -> (Result<(), Reason>, Vec<v1::Progress>) {
+    async fn pull(&self) -> (Result<(), Reason>, Vec<u64>) {
         self.pull_as(&self.artifact()).await
     }
 
-    async fn pull_as(&self, artifact: &v1::Artifact) -> (Result<(), Reason>, Vec<v1::Progress>) {
-        let (events, mut received) = mpsc::channel::<Result<v1::ProvisionEvent, Status>>(64);
+    /// How it ends, and the bytes in place that were shown.
+    async fn pull_as(&self, artifact: &v1::Artifact) -> (Result<(), Reason>, Vec<u64>) {
+        let shown = Arc::new(Mutex::new(Vec::new()));
         let outcome = match Wanted::judge(artifact, &[AUTHORITY.to_owned()]) {
             Ok(wanted) => {
-                let mut progress = Progress::new(events, wanted.spec.size());
-                provision(&self.store, &self.fetcher, &wanted, &mut progress).await
+                let seen = Arc::clone(&shown);
+                let progress = Progress::new(wanted.spec.size(), move |now| {
+                    seen.lock().unwrap().push(now.received);
+                });
+                provision(&self.store, &self.fetcher, &wanted, &progress).await
             }
             Err(reason) => Err(reason),
         };
-        let mut progress = Vec::new();
-        while let Ok(event) = received.try_recv() {
-            let Some(v1::provision_event::Event::Progress(shown)) = event.unwrap().event else {
-                panic!("only progress comes from here");
-            };
-            progress.push(shown);
-        }
-        (outcome, progress)
+        let shown = shown.lock().unwrap().clone();
+        (outcome, shown)
     }
 
     async fn is_refused(&self, conduct: Conduct, reason: Reason) {
@@ -87,8 +95,7 @@ async fn bytes_from_an_allowed_source_become_a_verified_file() {
     assert_eq!(outcome, Ok(()));
     let wanted = Wanted::judge(&world.artifact(), &[AUTHORITY.to_owned()]).unwrap();
     assert!(world.store.open_verified(wanted.spec, Kind::Model).is_ok());
-    assert_eq!((progress[0].received_bytes, progress[0].total_bytes), (0, 300_000));
-    assert_eq!(progress.last().unwrap().received_bytes, 300_000);
+    assert_eq!((progress[0], *progress.last().unwrap()), (0, 300_000));
     let head = &world.host.heads()[0];
     assert!(head.starts_with("get /models/m http/1.1\r\nhost: models.localhost\r\n"), "{head}");
 
@@ -103,7 +110,7 @@ async fn a_cut_download_says_so_and_the_next_one_resumes_it() {
     world.host.conducts(Conduct::Serve);
     let (outcome, progress) = world.pull().await;
     assert_eq!(outcome, Ok(()));
-    assert_eq!(progress[0].received_bytes, 200_000);
+    assert_eq!(progress[0], 200_000);
     assert!(world.host.heads()[1].contains("range: bytes=200000-\r\n"));
 }
 
@@ -216,7 +223,7 @@ async fn a_file_that_changed_on_the_server_is_fetched_from_its_first_byte() {
     assert_eq!(outcome, Ok(()));
     let heads = world.host.heads();
     assert!(heads[1].contains("range: bytes=200000-\r\nif-range: \"first\"\r\n"), "{}", heads[1]);
-    assert_eq!((heads.len(), progress[0].received_bytes), (2, 0));
+    assert_eq!((heads.len(), progress[0]), (2, 0));
     assert_eq!(world.files(), 2, "the file and its record");
 }
 
@@ -240,16 +247,18 @@ fn a_full_disk_keeps_what_came_and_the_next_pull_goes_on() {
     }
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     executor.block_on(async {
-        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
-        world.host.describe_in(facts.path());
-        let test = "a_full_disk_keeps_what_came_and_the_next_pull_goes_on";
-        let (address, store) = (world.host.address, world.dir.path());
-        let child = child::start(test, address, store, Kind::Model, facts.path(), Some(400));
-        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-        assert!(said.contains("pulled disk_full"), "{said}");
-        assert_eq!(world.store.list().unwrap(), []);
-        let (outcome, progress) = world.pull().await;
-        assert_eq!((outcome, progress[0].received_bytes), (Ok(()), 400 * 512));
+        for segment in [SEGMENT, SMALL_SEGMENT] {
+            let (world, facts) = (World::in_segments_of(segment), tempfile::tempdir().unwrap());
+            world.host.describe_in(facts.path());
+            let test = "a_full_disk_keeps_what_came_and_the_next_pull_goes_on";
+            let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
+            let child = child::start(test, address, store, Kind::Model, facts, segment, Some(400));
+            let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            assert!(said.contains("pulled disk_full"), "{said}");
+            assert_eq!(world.store.list().unwrap(), []);
+            let (outcome, progress) = world.pull().await;
+            assert_eq!((outcome, progress[0]), (Ok(()), 400 * 512));
+        }
     });
 }
 

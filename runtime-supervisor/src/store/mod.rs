@@ -35,7 +35,7 @@ use crate::limits::{HASH_PIECE, MAX_RECORD_BYTES};
 const PRIVATE_FILE: u32 = 0o600;
 
 /// What a file in the store is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// Read by the runtime.
     Model,

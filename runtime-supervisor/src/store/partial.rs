@@ -1,7 +1,7 @@
 //! An artifact on its way into the store: `<sha256>.partial`, mode 0600.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -91,8 +91,15 @@ impl Partial {
 
     /// Takes the next bytes.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Reason> {
-        self.accumulator.push(bytes)?;
-        self.file.write_all(bytes).map_err(|error| {
+        self.append_all(&[bytes])
+    }
+
+    /// Takes the next bytes, in pieces.
+    pub(crate) fn append_all(&mut self, pieces: &[impl AsRef<[u8]>]) -> Result<(), Reason> {
+        for piece in pieces {
+            self.accumulator.push(piece.as_ref())?;
+        }
+        write_all(&mut self.file, pieces).map_err(|error| {
             self.accumulator.abort();
             write_error(&error)
         })
@@ -171,6 +178,21 @@ impl Partial {
         let end = SeekFrom::Start(self.accumulator.received());
         self.file.seek(end).map(|_| ()).map_err(|_| Reason::StoreUnavailable)
     }
+}
+
+/// As few system calls as there can be.
+fn write_all(file: &mut File, pieces: &[impl AsRef<[u8]>]) -> io::Result<()> {
+    let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece.as_ref())).collect();
+    let mut slices = slices.as_mut_slice();
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn partial_name(spec: Spec) -> String {

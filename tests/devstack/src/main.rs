@@ -61,6 +61,9 @@ struct UpArguments {
     /// Also start a private session bus with a Secret Service.
     #[arg(long)]
     session_bus: bool,
+    /// Bytes a second that the model host sends, over all its connections.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pace: Option<u64>,
     /// One JSON line when ready instead of text.
     #[arg(long)]
     json: bool,
@@ -90,6 +93,7 @@ async fn up(arguments: UpArguments) -> Result<()> {
     options.llama_server = Some(absolute(&arguments.llama_server)?);
     options.model = Some(absolute(&arguments.model)?);
     let stack = Stack::start(options).await?;
+    stack.model_host.switch(|host| host.pace = arguments.pace);
     // The bus has a directory of its own: a socket's path must be short, `--dir` may be long.
     let bus_dir = tempfile::Builder::new().prefix("bus").tempdir()?;
     let bus = match arguments.session_bus {

@@ -2,6 +2,7 @@
 //! a host of large files goes wrong.
 
 mod body;
+mod pacer;
 mod range;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::certs::DevelopmentCa;
 use crate::listen::{self, Server};
 
 use body::FileBody;
+use pacer::Pacer;
 use range::{Asked, ByteRange};
 
 /// Path under which the files lie.
@@ -54,7 +56,7 @@ pub struct ModelHostSwitches {
     pub fault: Fault,
     /// The one file it goes wrong for; `None`: every file.
     pub only: Option<String>,
-    /// Bytes a second for each response; `None`: no limit.
+    /// Bytes a second of all responses together, by a schedule; `None`: no limit.
     pub pace: Option<u64>,
 }
 
@@ -69,14 +71,14 @@ pub enum Fault {
         /// Offset in the file; nothing is flipped beyond its end.
         offset: u64,
     },
-    /// The connection closes after this many bytes of the body, announced length or not.
+    /// The connection closes after this many bytes of the file, whichever part was asked for.
     CutAfter {
         /// At most this many arrive.
         bytes: u64,
     },
-    /// Nothing more is sent after this many bytes of the body; the connection stays open.
+    /// Nothing more is sent after this many bytes of the file; the connection stays open.
     StallAfter {
-        /// Exactly this many are sent.
+        /// Exactly this many are sent of the whole file.
         bytes: u64,
     },
     /// 302 to this address.
@@ -126,6 +128,7 @@ struct Shared {
     files: BTreeMap<String, PathBuf>,
     switches: Mutex<ModelHostSwitches>,
     counts: watch::Sender<ModelHostCounts>,
+    pacer: Arc<Pacer>,
 }
 
 impl BoundModelHost {
@@ -159,6 +162,7 @@ impl BoundModelHost {
             files,
             switches: Mutex::default(),
             counts: watch::Sender::new(ModelHostCounts::default()),
+            pacer: Arc::default(),
         });
         let router = Router::new()
             .route(&format!("{FILES_PATH}/{{name}}"), get(serve_file))
@@ -311,7 +315,7 @@ async fn respond(
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        match FileBody::open(file, sent, switches, shared.counts.clone()).await {
+        match FileBody::open(file, sent, switches, shared).await {
             Ok(body) => Body::from_stream(body.into_stream()),
             Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }

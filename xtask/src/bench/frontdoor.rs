@@ -280,13 +280,13 @@ fn number(figures: &Value, name: &str) -> Result<f64> {
     figures[name].as_f64().with_context(|| format!("no {name} in {figures}"))
 }
 
-fn pid_of(status: &Value, role: &str) -> Result<u32> {
+pub(super) fn pid_of(status: &Value, role: &str) -> Result<u32> {
     let pid = status["pids"][role].as_u64().with_context(|| format!("no {role} in the status"))?;
     Ok(u32::try_from(pid)?)
 }
 
 /// A program on one core, where there is another.
-fn on_core(core: usize, program: &Path) -> Command {
+pub(super) fn on_core(core: usize, program: &Path) -> Command {
     if core_count() < 2 {
         return supervised(program);
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: ours beside others, same machine, same run, alternating, medians.
 
 mod confinement;
+mod download;
 mod frontdoor;
 mod start;
 
@@ -19,13 +20,17 @@ use crate::workspace::{Profile, Programs, Workspace};
 const SAMPLES: usize = 10;
 /// Samples of the quick form.
 const QUICK_SAMPLES: usize = 3;
+/// Bytes of the file that is fetched, and in the quick form.
+const SIZE: u64 = 4_000_000_000;
+const QUICK_SIZE: u64 = 50_000_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bench                     all of them, optimised build
   cargo xtask bench start --json        one object: case, unit, ours, rivals, target, met
-  cargo xtask bench start --quick       three samples, development build")]
+  cargo xtask bench start --quick       three samples, development build
+  cargo xtask bench download --size 500000000 --samples 2    a quick look on a slow disk")]
 pub(crate) struct BenchArgs {
     /// Which ones; all when none is named
     cases: Vec<Case>,
@@ -38,6 +43,9 @@ pub(crate) struct BenchArgs {
     /// Samples of each side
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     samples: Option<u16>,
+    /// Bytes of the file that `download` fetches
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    size: Option<u64>,
 }
 
 /// A benchmark.
@@ -49,11 +57,14 @@ pub(crate) enum Case {
     Confinement,
     /// What the front door adds, beside nginx and haproxy at the same work
     Frontdoor,
+    /// A large file, verified and on the disk, beside curl, openssl and aria2c
+    Download,
 }
 
 impl Case {
     /// All of them, in the order they run.
-    pub(crate) const ALL: &'static [Self] = &[Self::Start, Self::Confinement, Self::Frontdoor];
+    pub(crate) const ALL: &'static [Self] =
+        &[Self::Start, Self::Confinement, Self::Frontdoor, Self::Download];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -61,6 +72,7 @@ impl Case {
             Self::Start => "start",
             Self::Confinement => "confinement",
             Self::Frontdoor => "frontdoor",
+            Self::Download => "download",
         }
     }
 
@@ -69,11 +81,13 @@ impl Case {
         programs: &Programs,
         assets: &Assets,
         samples: usize,
+        size: u64,
     ) -> Result<Vec<Measured>> {
         match self {
             Self::Start => Ok(vec![start::measure(programs, assets, samples)?]),
             Self::Confinement => confinement::measure(programs, assets, samples),
             Self::Frontdoor => frontdoor::measure(programs, assets, samples),
+            Self::Download => download::measure(programs, assets, samples, size),
         }
     }
 }
@@ -143,9 +157,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let programs = Workspace::find()?.build(profile)?;
     let default = if args.quick { QUICK_SAMPLES } else { SAMPLES };
     let samples = args.samples.map_or(default, usize::from);
+    let size = args.size.unwrap_or(if args.quick { QUICK_SIZE } else { SIZE });
     let cases = if args.cases.is_empty() { Case::ALL } else { &args.cases };
     for case in cases {
-        for measured in case.measure(&programs, &assets, samples)? {
+        for measured in case.measure(&programs, &assets, samples, size)? {
             report.event(&measured.as_json());
             report.say(&format!("{}: {}", measured.case, measured.for_people()));
         }
@@ -158,7 +173,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
 /// # Errors
 /// When it cannot be run.
 pub(crate) fn quick(case: Case, programs: &Programs, assets: &Assets) -> Result<Vec<Measured>> {
-    case.measure(programs, assets, QUICK_SAMPLES)
+    case.measure(programs, assets, QUICK_SAMPLES, QUICK_SIZE)
 }
 
 /// The median, in milliseconds.

@@ -9,7 +9,7 @@ mod llama;
 mod model;
 mod node;
 mod pip;
-mod proxies;
+mod rivals;
 mod tools;
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::report::Report;
 
 pub(crate) use cache::Cache;
 pub(crate) use node::Node;
-pub(crate) use proxies::Proxies;
+pub(crate) use rivals::Proxies;
 pub(crate) use tools::{cargo_deny, cargo_nextest, path_with_tools, rust_components, test_python};
 
 /// The two real files that demo, tests and benchmarks run on.
@@ -49,7 +49,15 @@ pub(crate) fn everything(report: &mut Report) -> Result<Assets> {
 /// # Errors
 /// When they are missing and packages cannot be fetched.
 pub(crate) fn proxies(report: &mut Report) -> Result<Proxies> {
-    proxies::ensure(report, &Cache::open()?)
+    rivals::proxies(report, &Cache::open()?)
+}
+
+/// `aria2c`, to compare with.
+///
+/// # Errors
+/// When it is missing and packages cannot be fetched.
+pub(crate) fn aria2c(report: &mut Report) -> Result<PathBuf> {
+    rivals::aria2c(report, &Cache::open()?)
 }
 
 /// Node.js with the authorization server that the interoperation tests sign in at.

@@ -1,6 +1,7 @@
 //! A body read from a file piece by piece, with its fault.
 
 use std::io::{self, SeekFrom};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,8 +10,9 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::watch;
 
+use super::pacer::Pacer;
 use super::range::ByteRange;
-use super::{Fault, ModelHostCounts, ModelHostSwitches};
+use super::{Fault, ModelHostCounts, ModelHostSwitches, Shared};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 * 1024;
@@ -29,10 +31,9 @@ pub(super) struct FileBody {
     offset: u64,
     /// Bytes of the part still to send.
     left: u64,
-    /// Bytes of this body sent.
-    sent: u64,
     fault: Fault,
     pace: Option<u64>,
+    pacer: Arc<Pacer>,
     open: OpenBody,
 }
 
@@ -41,17 +42,17 @@ impl FileBody {
         mut file: File,
         part: ByteRange,
         switches: &ModelHostSwitches,
-        counts: watch::Sender<ModelHostCounts>,
+        shared: &Shared,
     ) -> io::Result<Self> {
         file.seek(SeekFrom::Start(part.first)).await?;
         Ok(Self {
             file,
             offset: part.first,
             left: part.length,
-            sent: 0,
             fault: switches.fault.clone(),
             pace: switches.pace,
-            open: OpenBody::new(counts),
+            pacer: Arc::clone(&shared.pacer),
+            open: OpenBody::new(shared.counts.clone()),
         })
     }
 
@@ -75,7 +76,6 @@ impl FileBody {
         let length = wanted as u64;
         self.offset += length;
         self.left -= length;
-        self.sent += length;
         self.open.count(length);
         Ok(Some(bytes.freeze()))
     }
@@ -84,7 +84,7 @@ impl FileBody {
     async fn allowance(&self) -> io::Result<usize> {
         let mut wanted = self.left.min(CHUNK as u64);
         if let Fault::CutAfter { bytes } | Fault::StallAfter { bytes } = self.fault {
-            wanted = wanted.min(bytes.saturating_sub(self.sent));
+            wanted = wanted.min(bytes.saturating_sub(self.offset));
         }
         if wanted == 0 {
             if matches!(self.fault, Fault::CutAfter { .. }) {
@@ -95,10 +95,7 @@ impl FileBody {
         }
         if let Some(pace) = self.pace {
             wanted = wanted.min((pace / PACED_PIECES).max(1));
-            if self.sent > 0 {
-                tokio::time::sleep(Duration::from_secs_f64(wanted as f64 / pace.max(1) as f64))
-                    .await;
-            }
+            tokio::time::sleep_until(self.pacer.turn_of(wanted, pace)).await;
         }
         usize::try_from(wanted).map_err(io::Error::other)
     }
