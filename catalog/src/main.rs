@@ -113,6 +113,9 @@ async fn init(args: &InitArgs, passphrase_file: Option<&PathBuf>) -> Result<Said
     let examined = args.files.iter().map(|file| examine(file, described()));
     let examined = examined.collect::<Result<Vec<_>>>()?;
     let passphrase = passphrase::new(passphrase_file)?;
+    if stderr().is_terminal() {
+        eprintln!("Hashing and signing …");
+    }
     let repository = Repository::create(work.path(), &passphrase).await?;
     let mut draft = Draft::read(repository.dir())?;
     let added = examined.into_iter().map(|it| Ok(draft.take(it)?.0)).collect::<Result<Vec<_>>>()?;

@@ -81,7 +81,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("rate_limited", "Too many requests in a short time.", "Wait a minute and try again."),
     ("missing_token", "The request carried no key.", FRESH_KEY),
     ("invalid_token", "The key is not the one of this start of the companion.", FRESH_KEY),
-    ("route_not_found", "The endpoint does not offer this route.", "Inference and health routes only; the list is in the documentation."),
+    ("route_not_found", "The endpoint does not offer this route.", "It has inference and health routes only: docs/endpoint.md lists them."),
 
     // Integrity.
     ("malformed_spec", "The catalog's entry for this file is malformed.", "Tell whoever signs the catalog."),
@@ -176,11 +176,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("supervisor_unreachable", "The runtime supervisor does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
     ("broker_unreachable", "The authority broker does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
     ("frontdoor_unreachable", "The front door does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
-    ("shutting_down", "The companion is stopping.", ""),
+    ("shutting_down", "The companion is stopping.", "Start it again: `companion up`."),
     ("asleep", "The model rests: it was unloaded to free its memory.", "The next request loads it again."),
 
     // Lanes.
-    ("lane_policy_denied", "The policy does not let this work take that lane.", "The owner's permission or opt-in is missing."),
+    ("lane_policy_denied", "The policy does not let this work take that lane.", "Ask the owner for the permission or the opt-in."),
     ("cloud_consent_required", "Private data may not go to a cloud lane without a consent.", "Name the consent record: `--consent-id ID`."),
 
     // This program's own.
@@ -202,14 +202,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("page_code_refused", "The page's address was used already, or is older than a minute.", NEW_ADDRESS),
     ("page_key_refused", "This page is not the one that is open now.", NEW_ADDRESS),
     ("content_not_json", "The request is not of the type that the page sends.", "Check the client that sent it."),
-    ("input_unreadable", "Standard input could not be read.", ""),
-    ("input_not_text", "Standard input is not UTF-8 text.", ""),
+    ("input_unreadable", "Standard input could not be read.", AGAIN),
+    ("input_not_text", "Standard input is not UTF-8 text.", "Convert it first: `iconv -t UTF-8`."),
     ("input_too_large", "Standard input is larger than a request may be.", "Shorten it."),
     ("no_notes_found", "There is no Markdown note there.", "Name a `.md` file, or a directory that holds some."),
     ("note_unreadable", "The note could not be read.", "Check its path, owner and mode."),
-    ("note_not_text", "The note is not UTF-8 text.", ""),
+    ("note_not_text", "The note is not UTF-8 text.", "Convert it first: `iconv -t UTF-8`."),
     ("note_too_large", "The note is larger than 4 MiB.", "Split it."),
-    ("note_empty", "There is no text in the note.", ""),
+    ("note_empty", "There is no text in the note.", "Write something, or leave it out."),
     ("answer_unusable", "The model gave no usable summary, even when asked again.", "Try again, or use a larger model."),
     ("sidecar_not_written", "The result could not be written beside the note.", "Check the directory's owner, mode and disk."),
     ("some_notes_failed", "Not every note could be enriched.", "The reasons stand above."),
@@ -248,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_of_contract_3_says_what_to_do_next() {
-        for code in CONTRACT.split_whitespace().filter(|code| *code != "ok") {
-            assert!(!words(code).next.is_empty(), "{code}");
+    fn every_refusal_says_what_to_do_next() {
+        for (code, _, next) in TABLE.iter().filter(|(code, ..)| *code != "ok") {
+            assert!(!next.is_empty(), "{code}");
         }
     }
 

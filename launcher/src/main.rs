@@ -20,8 +20,8 @@ mod table;
 mod trials;
 mod up;
 mod watch;
+mod words;
 
-use std::error::Error;
 use std::io::{IsTerminal, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
@@ -33,12 +33,12 @@ fn main() -> ExitCode {
         cli::Command::Up(arguments) => arguments,
         cli::Command::Init { arguments } => return init(&arguments),
     };
-    let colours = stderr().is_terminal();
+    let colours = words::colours_wanted(stderr().is_terminal(), |name| std::env::var(name).ok());
     tracing_subscriber::fmt().with_writer(stderr).with_ansi(colours).with_target(false).init();
     match up::up(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("companion: {}", chain(&error));
+            eprintln!("companion: {}", words::message(&error));
             ExitCode::FAILURE
         }
     }
@@ -49,18 +49,9 @@ fn init(arguments: &[std::ffi::OsString]) -> ExitCode {
     let own = std::env::current_exe().unwrap_or_default();
     let mut command = std::process::Command::new(own.with_file_name("companionctl"));
     let error = command.arg("init").args(arguments).exec();
-    eprintln!("companion: companionctl cannot be started: {error}");
+    eprintln!(
+        "companion: companionctl cannot be started: {error}. Install the companion's programs in \
+         one directory. (program_not_started)"
+    );
     ExitCode::FAILURE
-}
-
-/// The error and what caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -24,27 +24,27 @@ use crate::watch::watch_over;
 /// Why the companion does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpError {
-    #[error("the configuration is refused")]
+    #[error("The configuration is refused")]
     Settings(#[from] SettingsError),
-    #[error("this kernel cannot confine the processes, and they do not run unconfined")]
+    #[error("This kernel cannot confine the processes, and they do not run unconfined")]
     Unconfinable(#[from] confine::ConfineError),
-    #[error("a directory is not private")]
+    #[error("A directory is not private")]
     Directory(#[from] NotPrivate),
-    #[error("this kernel does not name the peer of a socket for good (SO_PEERPIDFD, Linux 6.5)")]
+    #[error("This kernel does not name the peer of a socket for good (SO_PEERPIDFD, Linux 6.5)")]
     NoPeerPidfd(#[source] io::Error),
-    #[error("the companion of this profile is already running")]
+    #[error("The companion of this profile is already running")]
     AlreadyRunning,
-    #[error("the lock of the runtime directory cannot be had")]
+    #[error("The lock of the runtime directory cannot be had")]
     Lock(#[source] io::Error),
-    #[error("a runtime left from an earlier start could not be ended")]
+    #[error("A runtime left from an earlier start could not be ended")]
     Reclaim(#[source] io::Error),
-    #[error("the sockets could not be bound")]
+    #[error("The sockets could not be bound")]
     Bind(#[from] BindError),
-    #[error("the processes could not be started")]
+    #[error("The processes could not be started")]
     Child(#[from] ChildError),
-    #[error("the watch over a process was lost")]
+    #[error("The watch over a process was lost")]
     Watch(#[from] tokio::task::JoinError),
-    #[error("the start could not be prepared")]
+    #[error("The start could not be prepared")]
     Prepare(#[source] io::Error),
 }
 

@@ -220,6 +220,7 @@ fn a_second_start_of_the_same_installation_is_refused_and_disturbs_nothing() {
     installation.start();
     let said = installation.refused(|up| up);
     assert!(said.contains("already running"), "{said}");
+    assert!(said.ends_with("(already_running)\n"), "{said}");
     // One shared directory is enough.
     for (runtime, state) in [("run", "other"), ("other", "state")] {
         let said = refused(installation.command_in(runtime, state));

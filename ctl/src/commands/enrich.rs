@@ -106,7 +106,8 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let total = found.notes.len() + found.unreadable.len();
-    out.remark(&format!("{failures} of {total} failed. (some_notes_failed)"));
+    let counted = format!("{failures} of {total}");
+    out.complain(&Refusal::new("some_notes_failed").with_detail(&counted).message());
     Ok(ExitCode::FAILURE)
 }
 

@@ -54,8 +54,8 @@ enum From {
 
 const CHOICE: &str = "
 Where do models come from?
-  1  an account at a gateway: you sign in, and it offers models in its signed catalog
-  2  files of your own: GGUF models on this disk, in a catalog that you sign yourself
+  1  an account at a gateway: you sign in, and choose from its signed catalog
+  2  files of your own: GGUF models here, in a catalog that you sign yourself
 ";
 
 pub(crate) async fn run(
@@ -71,10 +71,10 @@ pub(crate) async fn run(
         (None, Some(missing)) => return Ok(usage(&missing)),
         (None, None) => {}
         (Some(_), _) => {
-            out.remark("Ctrl-C leaves everything as it is. [Enter takes what stands here.]")
+            out.remark("Enter takes what stands in [brackets]; Ctrl-C leaves everything as it is.")
         }
     }
-    let may_replace = args.replace || may_replace(&config, &mut asker)?;
+    let may_replace = args.replace || may_replace(&config, &mut asker, out)?;
     let made = match args.from(&mut asker, out)? {
         From::Account => {
             let account = gateway::settle(&args.account, &mut asker)?;
@@ -128,13 +128,15 @@ impl InitArgs {
 }
 
 /// Whether the configuration that is there gives way to a new one; false when there is none.
-fn may_replace(config: &Path, asker: &mut Option<Asker>) -> Result<bool, Refusal> {
+fn may_replace(config: &Path, asker: &mut Option<Asker>, out: &Output) -> Result<bool, Refusal> {
     if !config.exists() {
         return Ok(false);
     }
-    let question =
-        format!("{} is there already. Replace it, and keep it as .old?", config.display());
-    let agreed = asker.as_mut().map_or(Ok(false), |asker| asker.is_agreed(&question))?;
+    if asker.is_some() {
+        out.remark(&format!("{} is there already.", short(config)));
+    }
+    let question = "Replace it, and keep the old one beside it?";
+    let agreed = asker.as_mut().map_or(Ok(false), |asker| asker.is_agreed(question))?;
     if agreed { Ok(true) } else { Err(configuration::exists(config)) }
 }
 
@@ -168,14 +170,22 @@ fn tell(
     }))?;
     out.say("")?;
     if let Some(made) = made {
-        let ids = plain(&made.added.join(", "));
-        let dir = made.catalog.display();
-        out.say(&format!("Made   {dir}: a catalog of {ids}, good for {} days", made.days))?;
+        out.say(&format!("Made   {}, good for {} days:", short(&made.catalog), made.days))?;
+        out.say(&format!("       {}", plain(&made.added.join(", "))))?;
     }
-    out.say(&format!("Wrote  {}\n", config.display()))?;
+    out.say(&format!("Wrote  {}\n", short(config)))?;
     report.say_in_short(out)?;
     out.say(&format!("\nNext, in this terminal:\n  {}", next[0]))?;
     out.say(&format!("and in another one:\n  {}", next[1..].join("\n  ")))
+}
+
+/// A path as people write it: what lies in their home begins with `~`.
+fn short(path: &Path) -> String {
+    let home = std::env::var_os("HOME").filter(|home| home.len() > 1);
+    match home.and_then(|home| path.strip_prefix(home).ok()) {
+        Some(beneath) => format!("~/{}", beneath.display()),
+        None => path.display().to_string(),
+    }
 }
 
 /// What to type next; the first goes on running.

@@ -131,11 +131,10 @@ fn ask_license(
         return Ok(None);
     }
     let default = named.into_iter().flatten().next().unwrap_or_default();
-    let license =
-        asker.ask("Its licence (SPDX, as apache-2.0)", &default, |typed| match typed {
-            "" => Err("The page where you downloaded it names it.".to_owned()),
-            typed => Ok(typed.to_owned()),
-        })?;
+    let license = asker.ask("Its licence", &default, |typed| match typed {
+        "" => Err("A name such as Apache-2.0: the page where you downloaded it has it.".to_owned()),
+        typed => Ok(typed.to_owned()),
+    })?;
     Ok(Some(license))
 }
 
@@ -146,11 +145,10 @@ fn ask_runtime(
     out: &Output,
 ) -> Result<Option<PathBuf>, Failure> {
     let default = found.map(|path| path.display().to_string()).unwrap_or_default();
-    let runtime =
-        asker.ask("llama-server, the program that runs it", &default, |typed| match typed {
-            "" => Ok(None),
-            typed => regular_file(typed).map(Some),
-        })?;
+    let runtime = asker.ask("Its llama-server", &default, |typed| match typed {
+        "" => Ok(None),
+        typed => regular_file(typed).map(Some),
+    })?;
     if runtime.is_none() {
         out.remark("  Nothing can run without one. Add it later: companionctl catalog add FILE.");
     }
