@@ -3,6 +3,7 @@
 
 mod gateway;
 mod store;
+mod tools;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -87,6 +88,19 @@ impl World {
         let llama_server = devstack::programs::find("standin-runtime")?;
         let assets = Assets { llama_server, ..Assets::find()? };
         Self::build(assets, Mischief::None, &values(config)).await?.provision().await?.begin().await
+    }
+
+    /// [`World::ready`] with the same model under a chat template that knows tools.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn ready_with_a_model_that_knows_tools() -> Result<Self> {
+        let assets = Assets::find()?;
+        let dir = tempfile::tempdir()?;
+        let model = dir.path().join("tools.gguf");
+        tools::taught(&assets.model, &model)?;
+        let assets = Assets { model, ..assets };
+        Self::build(assets, Mischief::None, &[]).await?.provision().await?.begin().await
     }
 
     async fn begin(self) -> Result<Self> {

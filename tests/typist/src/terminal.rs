@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 const PROMPT: &str = "\u{1e}$?\u{1f}";
 /// The key that interrupts what runs in the foreground.
 const CTRL_C: &[u8] = b"\x03";
-/// How a question for a passphrase ends.
-const ASKS: &str = ": ";
+/// How a question for a passphrase begins, at first and once more.
+const ASKS: [&str; 2] = ["Passphrase", "The same again"];
 
 /// A shell on a terminal of its own. Dropping it hangs the terminal up.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ fn ended(seen: &str) -> Option<Typed> {
 
 fn asks(seen: &str) -> bool {
     let last = seen.rsplit('\n').next().unwrap_or_default();
-    last.ends_with(ASKS) && last.to_lowercase().contains("passphrase")
+    last.ends_with(": ") && ASKS.iter().any(|it| last.starts_with(it))
 }
 
 fn follow(mut stdout: ChildStdout) -> Receiver<Vec<u8>> {
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_question_for_a_passphrase_is_answered_without_showing_it() {
         let typed = terminal()
-            .types("read -rsp 'Passphrase: ' it </dev/tty; echo; echo \"${#it}\"", LIMIT)
+            .types("for q in Passphrase 'The same again'; do read -rsp \"$q: \" it; done; echo; echo ${#it}", LIMIT)
             .unwrap();
         assert!(typed.told.ends_with("11\n") && !typed.told.contains("sesame"), "{typed:?}");
     }

@@ -75,3 +75,29 @@ pub(crate) fn test_node(report: &mut Report, cache: &Cache) -> Result<Node> {
 pub(crate) fn clients_of_tests(report: &mut Report) -> Result<()> {
     apt::ensure(report, &apt::TESTS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{node, tools};
+
+    const GUIDES: &str = include_str!("../../../docs/guides.md");
+
+    #[test]
+    fn the_guides_name_the_versions_that_are_installed() {
+        let npm: serde_json::Value = serde_json::from_str(node::PACKAGE).unwrap();
+        let mut named = 0;
+        for row in GUIDES.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let package = cells[1].split('`').nth(1).unwrap();
+            let installed = match cells[3] {
+                "PyPI" => tools::PYTHON_PACKAGES
+                    .iter()
+                    .find_map(|it| it.strip_prefix(package)?.strip_prefix("==")),
+                _ => npm["dependencies"][package].as_str(),
+            };
+            assert_eq!(installed, Some(cells[2]), "{row}");
+            named += 1;
+        }
+        assert_eq!(named, 6);
+    }
+}

