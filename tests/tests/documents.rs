@@ -88,9 +88,11 @@ fn commands(page: &str) -> Vec<String> {
         }
     }
     let prose = prose.replace("```", "");
+    // A span may go on in the next line of its paragraph.
     let spans = prose.split('`').skip(1).step_by(2);
-    let called = |span: &&str| span.split_once(' ').is_some_and(|(name, _)| OURS.contains(&name));
-    commands.extend(spans.filter(called).map(str::to_owned));
+    let spans = spans.map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    let called = |span: &String| OURS.iter().any(|name| span.starts_with(&format!("{name} ")));
+    commands.extend(spans.filter(called));
     commands
 }
 
