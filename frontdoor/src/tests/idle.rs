@@ -59,9 +59,11 @@ async fn a_request_has_it_woken_waits_in_the_queue_and_is_answered() {
         stream.say(waking).await;
         assert!(!house.door.availability().is_available());
     }
-    let _another = send_chat(&house).await;
+    let another = send_chat(&house).await;
     house.counts(0, 2).await;
     assert!(house.was_never_dialled(), "nothing reaches it before it is ready");
+    drop(another);
+    house.counts(0, 1).await;
     stream.say(ready_facts(2)).await;
     let mut runtime = house.runtime().await;
     runtime.request().await;
