@@ -2,7 +2,7 @@
 //! handed plain values only.
 
 use authority_core::Reason;
-use authority_core::catalog::{CatalogEntry, allowed_source};
+use authority_core::catalog::{CatalogEntry, Details, allowed_source};
 use runtime_api::v1::runtime_control_client::RuntimeControlClient;
 use runtime_api::v1::{
     Artifact, ArtifactKind, ListStoreRequest, ProvisionEvent, RemoveRequest, StartEvent,
@@ -115,9 +115,10 @@ impl Supervisor {
     }
 
     fn artifact(&self, entry: &CatalogEntry) -> Result<Artifact, Refusal> {
-        let kind = match entry.is_model() {
-            true => ArtifactKind::Model,
-            false => ArtifactKind::Runtime,
+        let kind = match entry.details {
+            Details::Model { .. } => ArtifactKind::Model,
+            Details::Runtime { is_archive: true, .. } => ArtifactKind::RuntimeArchive,
+            Details::Runtime { is_archive: false, .. } => ArtifactKind::Runtime,
         };
         Ok(Artifact {
             id: entry.id.clone(),

@@ -255,7 +255,7 @@ fn joined(entry: &CatalogEntry, store: &StoreView) -> v1::CatalogEntry {
             (said.context_length, said.architecture) = (context_length, architecture);
             said.quantization = quantization;
         }
-        Details::Runtime { os, arch, version } => {
+        Details::Runtime { os, arch, version, .. } => {
             said.set_kind(v1::Kind::Runtime);
             (said.os, said.arch, said.version) = (os, arch, version);
         }

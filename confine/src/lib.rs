@@ -36,7 +36,10 @@ mod trial;
 mod elsewhere;
 
 pub use error::ConfineError;
-pub use plan::{BINARY_DESCRIPTOR, JailPlan, MAX_PLAN_BYTES, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR};
+pub use plan::{
+    BINARY_DESCRIPTOR, JailPlan, LIBRARIES_DESCRIPTOR, MAX_PLAN_BYTES, MODEL_DESCRIPTOR,
+    PLAN_DESCRIPTOR,
+};
 
 #[cfg(target_os = "linux")]
 pub use {

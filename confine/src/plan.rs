@@ -10,6 +10,8 @@ pub const PLAN_DESCRIPTOR: i32 = 3;
 pub const BINARY_DESCRIPTOR: i32 = 4;
 /// The verified model, open for reading; it stays open in the runtime.
 pub const MODEL_DESCRIPTOR: i32 = 5;
+/// The directory of a runtime that came as an archive; only where the plan says so.
+pub const LIBRARIES_DESCRIPTOR: i32 = 6;
 /// Longest plan, in bytes.
 pub const MAX_PLAN_BYTES: u64 = 64 * 1024;
 
@@ -28,4 +30,6 @@ pub struct JailPlan {
     pub max_data_bytes: Option<u64>,
     /// Whether the devices of graphics cards are in its sandbox.
     pub gpu: bool,
+    /// Whether it reads libraries of its own, beneath [`LIBRARIES_DESCRIPTOR`].
+    pub libraries: bool,
 }

@@ -161,6 +161,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("catalog_exists", "A catalog of yours is there already.", "Add to it: `companionctl catalog add FILE`; or name another place by --catalog-dir."),
     ("no_home", "There is no home directory to set anything up in.", "Set HOME, or name the places by --config and --catalog-dir."),
     ("runtime_not_found", "No llama-server is on the search path.", "Name one: --runtime FILE."),
+    ("malformed_archive", "The runtime's archive holds what may not be unpacked, or no program; it was deleted.", "Tell whoever signs the catalog."),
     ("source_unavailable", "The catalog on this disk lacks the file, or it cannot be read.", "See what is wrong: `companionctl catalog verify`."),
     ("server_refused", "The model host did not give out the file.", "Try again later, or tell whoever signs the catalog."),
     ("download_stalled", "The model host stopped sending.", "Run `companionctl pull ID` again: it continues where it stopped."),

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use command_fds::{CommandFdExt, FdMapping};
-use confine::{BINARY_DESCRIPTOR, JailPlan, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR};
+use confine::{
+    BINARY_DESCRIPTOR, JailPlan, LIBRARIES_DESCRIPTOR, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR,
+};
 use runtime_core::{LaunchPlan, Reason};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
@@ -27,6 +29,8 @@ pub(crate) struct LaunchFiles {
     pub(crate) binary: OwnedFd,
     /// The verified model, open for reading.
     pub(crate) model: OwnedFd,
+    /// The directory of an unpacked archive, if the runtime came as one.
+    pub(crate) libraries: Option<OwnedFd>,
 }
 
 /// How the runtime ended.
@@ -86,6 +90,7 @@ impl Child {
             scratch_dir: scratch.to_owned(),
             max_data_bytes: Some(plan.max_data_bytes()),
             gpu: plan.gpu(),
+            libraries: files.libraries.is_some(),
         };
         let text = serde_json::to_vec(&jail_plan).map_err(|_| Reason::SpawnFailed)?;
         spawn(jail, text, files, output).map_err(|_| Reason::SpawnFailed)
@@ -150,6 +155,14 @@ fn spawn(
 ) -> io::Result<Child> {
     let (plan_reader, writer) = io::pipe()?;
     let (output_reader, output_writer) = io::pipe()?;
+    let mut descriptors = vec![
+        FdMapping { parent_fd: plan_reader.into(), child_fd: PLAN_DESCRIPTOR },
+        FdMapping { parent_fd: files.binary, child_fd: BINARY_DESCRIPTOR },
+        FdMapping { parent_fd: files.model, child_fd: MODEL_DESCRIPTOR },
+    ];
+    let libraries = files.libraries.into_iter();
+    descriptors
+        .extend(libraries.map(|parent_fd| FdMapping { parent_fd, child_fd: LIBRARIES_DESCRIPTOR }));
     let mut command = Command::new(jail);
     command
         .env_clear()
@@ -159,11 +172,7 @@ fn spawn(
         .stdin(Stdio::null())
         .stdout(output_writer.try_clone()?)
         .stderr(output_writer)
-        .fd_mappings(vec![
-            FdMapping { parent_fd: plan_reader.into(), child_fd: PLAN_DESCRIPTOR },
-            FdMapping { parent_fd: files.binary, child_fd: BINARY_DESCRIPTOR },
-            FdMapping { parent_fd: files.model, child_fd: MODEL_DESCRIPTOR },
-        ])
+        .fd_mappings(descriptors)
         .map_err(|_| io::ErrorKind::InvalidInput)?;
     let process = command.spawn()?;
     let pid = process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));

@@ -139,13 +139,14 @@ async fn on_disk<T: Send + 'static>(
 }
 
 fn judge_job(request: &v1::StartRequest) -> Result<Job, Reason> {
-    let judge = |artifact: &Option<v1::Artifact>, expected: Kind| {
+    let judge = |artifact: &Option<v1::Artifact>, expected: &[Kind]| {
         let (id, kind, spec) = judge_values(artifact.as_ref().ok_or(Reason::MalformedSpec)?)?;
-        if kind == expected { Ok((id, spec)) } else { Err(Reason::MalformedSpec) }
+        if expected.contains(&kind) { Ok((id, spec, kind)) } else { Err(Reason::MalformedSpec) }
     };
-    let (model_id, model) = judge(&request.model, Kind::Model)?;
-    let (runtime_id, runtime) = judge(&request.runtime, Kind::Runtime)?;
-    Ok(Job { model_id, runtime_id, model, runtime })
+    let (model_id, model, _) = judge(&request.model, &[Kind::Model])?;
+    let (runtime_id, runtime, runtime_kind) =
+        judge(&request.runtime, &[Kind::Runtime, Kind::Archive])?;
+    Ok(Job { model_id, runtime_id, model, runtime, runtime_kind })
 }
 
 fn provision_progress(shown: Shown) -> v1::ProvisionEvent {

@@ -62,7 +62,7 @@ fn code(reason: Reason) -> Code {
         | Reason::InvalidTransition
         | Reason::CrashLoop
         | Reason::Stopped => Code::FailedPrecondition,
-        Reason::SizeMismatch | Reason::DigestMismatch => Code::DataLoss,
+        Reason::SizeMismatch | Reason::DigestMismatch | Reason::MalformedArchive => Code::DataLoss,
         Reason::DiskFull | Reason::RamOverLimit | Reason::VramOverLimit | Reason::CpuOverLimit => {
             Code::ResourceExhausted
         }

@@ -74,6 +74,7 @@ pub(crate) fn judge_values(artifact: &v1::Artifact) -> Result<(String, Kind, Spe
     let kind = match artifact.kind() {
         v1::ArtifactKind::Model => Kind::Model,
         v1::ArtifactKind::Runtime => Kind::Runtime,
+        v1::ArtifactKind::RuntimeArchive => Kind::Archive,
         v1::ArtifactKind::Unspecified => return Err(Reason::MalformedSpec),
     };
     if !is_artifact_id(&artifact.id) {
@@ -121,8 +122,13 @@ pub(crate) async fn provision(
         }
     })
     .await?;
-    let Some(partial) = unfinished else { return Ok(()) };
-    obtain(store, fetcher, wanted, partial, progress).await
+    if let Some(partial) = unfinished {
+        obtain(store, fetcher, wanted, partial, progress).await?;
+    }
+    match kind {
+        Kind::Archive => on_disk(store, move |store| store.unpack(spec)).await,
+        Kind::Model | Kind::Runtime => Ok(()),
+    }
 }
 
 /// Gets every missing byte and verifies all of them, from one source after the other. What came

@@ -135,6 +135,7 @@ impl Probe {
             scratch_dir: self.scratch.clone(),
             max_data_bytes: None,
             gpu: self.gpu,
+            libraries: false,
         };
         Ok(serde_json::to_vec(&plan)?)
     }

@@ -103,6 +103,15 @@ impl World {
         Self::build(assets, Mischief::None, &[]).await?.provision().await?.begin().await
     }
 
+    /// [`World::ready`] with this file for a runtime: a program, or an archive of one.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn ready_with_runtime(llama_server: PathBuf) -> Result<Self> {
+        let assets = Assets { llama_server, ..Assets::find()? };
+        Self::build(assets, Mischief::None, &[]).await?.provision().await?.begin().await
+    }
+
     async fn begin(self) -> Result<Self> {
         self.ctl_events(&["start", MODEL_ID]).await?.expect_success();
         Ok(self)

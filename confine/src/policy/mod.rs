@@ -77,6 +77,14 @@ impl Policy {
         self
     }
 
+    /// The same for a runtime that brought libraries of its own, in this directory. Whatever else
+    /// lies there cannot be executed.
+    #[must_use]
+    pub fn with_libraries(mut self, libraries: BorrowedFd<'_>) -> Self {
+        self.files.push(runtime::libraries(libraries));
+        self
+    }
+
     /// The policy in words, line by line.
     pub fn lines(&self) -> Vec<Line> {
         let files = self.files.iter().map(FileRule::line);

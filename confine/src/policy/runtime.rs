@@ -17,6 +17,14 @@ const LONGEST_FILE_BYTES: u64 = 64 << 20;
 const FILES: &[CallRule] =
     &[CallRule::never(&[libc::SYS_fchmod], "its socket takes its mode from the umask")];
 
+pub(super) fn libraries(directory: BorrowedFd<'_>) -> FileRule {
+    FileRule::opened(
+        directory,
+        &[ReadFile, ReadDir],
+        "what was unpacked with the verified runtime: it looks there for its libraries",
+    )
+}
+
 pub(super) fn policy(
     scratch_dir: &Path,
     binary: BorrowedFd<'_>,

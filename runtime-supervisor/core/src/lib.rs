@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod archive;
 pub mod bounds;
 mod crash;
 mod figures;
@@ -19,6 +20,9 @@ mod limits;
 mod reason;
 mod source;
 
+pub use archive::{
+    ArchiveSurvey, EntryKind, EntryName, Layout, Unpack, UnpackedFiles, UntrustedEntry,
+};
 pub use crash::{CrashHistory, CrashVerdict};
 pub use figures::{CpuClock, ProcessFigures, cpu_percent};
 pub use health::{HealthStreak, Outcome};

@@ -57,6 +57,8 @@ pub enum Reason {
     SourceUnavailable,
     /// The store cannot be read or written.
     StoreUnavailable,
+    /// The archive holds what may not be unpacked, or no program.
+    MalformedArchive,
     /// The running runtime uses this file.
     InUse,
     /// Another model is starting or running.
@@ -100,6 +102,7 @@ impl Reason {
             Self::ServerRefused => "server_refused",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
+            Self::MalformedArchive => "malformed_archive",
             Self::InUse => "in_use",
             Self::AlreadyRunning => "already_running",
             Self::RuntimeCrashed => "runtime_crashed",

@@ -6,7 +6,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use confine::{BINARY_DESCRIPTOR, JailPlan, MAX_PLAN_BYTES, MODEL_DESCRIPTOR, Policy};
+use confine::{
+    BINARY_DESCRIPTOR, JailPlan, LIBRARIES_DESCRIPTOR, MAX_PLAN_BYTES, MODEL_DESCRIPTOR, Policy,
+};
 use rustix::fs::Mode;
 use rustix::process::{getpgrp, getpid, setsid, umask};
 
@@ -30,7 +32,8 @@ pub(crate) fn become_runtime() -> Refusal {
 fn try_to_become_runtime() -> Result<Infallible, Refusal> {
     let plan = read_plan()?;
     confine::die_with_parent(plan.supervisor_pid)?;
-    confine::close_all_but(&[BINARY_DESCRIPTOR, MODEL_DESCRIPTOR])?;
+    let handed = [BINARY_DESCRIPTOR, MODEL_DESCRIPTOR, LIBRARIES_DESCRIPTOR];
+    confine::close_all_but(if plan.libraries { &handed } else { &handed[..2] })?;
     let (binary, model) = kernel::binary_and_model()?;
     lead_own_group()?;
     umask(NOBODY_ELSE);
@@ -38,7 +41,12 @@ fn try_to_become_runtime() -> Result<Infallible, Refusal> {
     let arguments = arguments(&plan)?;
     let environment = environment(&private)?;
     let policy = Policy::runtime(&plan.scratch_dir, binary, model, plan.max_data_bytes);
-    confine::enter(&if plan.gpu { policy.with_gpu() } else { policy })?;
+    let policy = if plan.gpu { policy.with_gpu() } else { policy };
+    let policy = match plan.libraries {
+        true => policy.with_libraries(kernel::libraries()?),
+        false => policy,
+    };
+    confine::enter(&policy)?;
     Err(kernel::execute(&arguments, &environment))
 }
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::{BorrowedFd, FromRawFd};
 use std::ptr;
 
-use confine::{BINARY_DESCRIPTOR, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR};
+use confine::{BINARY_DESCRIPTOR, LIBRARIES_DESCRIPTOR, MODEL_DESCRIPTOR, PLAN_DESCRIPTOR};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use crate::refusal::Refusal;
@@ -27,6 +27,13 @@ pub(crate) fn binary_and_model() -> Result<(BorrowedFd<'static>, BorrowedFd<'sta
     fcntl_setfd(binary, FdFlags::CLOEXEC).map_err(|_| Refusal::DescriptorsMissing)?;
     fcntl_setfd(model, FdFlags::empty()).map_err(|_| Refusal::DescriptorsMissing)?;
     Ok((binary, model))
+}
+
+/// The directory of the runtime's own libraries, closed by exec.
+pub(crate) fn libraries() -> Result<BorrowedFd<'static>, Refusal> {
+    let libraries = inherited(LIBRARIES_DESCRIPTOR)?;
+    fcntl_setfd(libraries, FdFlags::CLOEXEC).map_err(|_| Refusal::DescriptorsMissing)?;
+    Ok(libraries)
 }
 
 fn inherited(number: i32) -> Result<BorrowedFd<'static>, Refusal> {

@@ -23,7 +23,7 @@ use crate::gpu::Gpu;
 use crate::limits::STREAM_QUEUE;
 use crate::machine::Machine;
 use crate::output::Output;
-use crate::store::Store;
+use crate::store::{Kind, Store};
 
 /// Commands that wait for the owner.
 const COMMAND_QUEUE: usize = 64;
@@ -39,6 +39,8 @@ pub(crate) struct Job {
     pub(crate) model: Spec,
     /// The runtime's bytes.
     pub(crate) runtime: Spec,
+    /// Whether those are a program or an archive.
+    pub(crate) runtime_kind: Kind,
 }
 
 /// What the owner works with.

@@ -276,7 +276,7 @@ impl House {
 async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles), Reason> {
     let prepared = tokio::task::spawn_blocking(move || {
         let model = house.store.open_verified(job.model, Kind::Model)?;
-        let binary = house.store.open_verified(job.runtime, Kind::Runtime)?;
+        let runtime = house.store.open_runtime(job.runtime, job.runtime_kind)?;
         let threads = match house.settings.threads {
             0 => house.machine.physical_cores,
             configured => configured,
@@ -290,8 +290,12 @@ async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles
             limits: house.limits,
             gpu: house.settings.gpu,
         };
-        let plan = LaunchPlan::new(model.confirmed, binary.confirmed, &settings)?;
-        let files = LaunchFiles { binary: binary.descriptor, model: model.descriptor };
+        let plan = LaunchPlan::new(model.confirmed, runtime.program.confirmed, &settings)?;
+        let files = LaunchFiles {
+            binary: runtime.program.descriptor,
+            model: model.descriptor,
+            libraries: runtime.libraries,
+        };
         Ok((plan, files))
     });
     prepared.await.map_err(|_| Reason::StoreUnavailable)?

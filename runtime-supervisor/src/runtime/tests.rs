@@ -166,6 +166,7 @@ impl World {
             runtime_id: "stand-in".to_owned(),
             model: self.put(format!("{conduct} as a model").as_bytes(), Kind::Model),
             runtime: self.put(b"runtime", Kind::Runtime),
+            runtime_kind: Kind::Runtime,
         }
     }
 

@@ -11,6 +11,10 @@ use rustix::io::Errno;
 use super::{Store, unavailable};
 use crate::limits::{GARBAGE_AGE, GARBAGE_PAUSE};
 
+/// How the names of what lies beside an artifact end.
+const SIDE_FILES: [&str; 7] =
+    ["partial", "origin", "verified", "lock", "files", "files.json", "unpacking"];
+
 /// Collects at once and once a day, without end.
 pub(crate) async fn keep_collecting(store: Arc<Store>) {
     loop {
@@ -44,6 +48,7 @@ impl Store {
             }
             if self.modified(&name)?.is_none() {
                 self.unlink(&format!("{name}.verified"))?;
+                freed += self.remove_unpacked(digest)?;
             }
         }
         Ok(freed)
@@ -54,7 +59,9 @@ impl Store {
         for entry in Dir::read_from(&*self.dir).map_err(unavailable)? {
             let entry = entry.map_err(unavailable)?;
             let side_file = entry.file_name().to_str().ok().and_then(|name| name.split_once('.'));
-            if let Some((name, "partial" | "origin" | "verified" | "lock")) = side_file {
+            if let Some((name, ending)) = side_file
+                && SIDE_FILES.contains(&ending)
+            {
                 digests.extend(Digest::parse(name));
             }
         }

@@ -9,6 +9,7 @@ mod lock;
 mod partial;
 #[cfg(test)]
 mod tests;
+mod unpacked;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -41,6 +42,8 @@ pub(crate) enum Kind {
     Model,
     /// Executed.
     Runtime,
+    /// Unpacked, a program to be executed among its files.
+    Archive,
 }
 
 impl Kind {
@@ -48,14 +51,14 @@ impl Kind {
     /// undumpable.
     fn mode(self) -> Mode {
         Mode::from_raw_mode(match self {
-            Self::Model => PRIVATE_FILE,
+            Self::Model | Self::Archive => PRIVATE_FILE,
             Self::Runtime => 0o111,
         })
     }
 
     fn open_flags(self) -> OFlags {
         let access = match self {
-            Self::Model => OFlags::RDONLY | OFlags::NONBLOCK,
+            Self::Model | Self::Archive => OFlags::RDONLY | OFlags::NONBLOCK,
             Self::Runtime => OFlags::PATH,
         };
         access | OFlags::NOFOLLOW | OFlags::CLOEXEC
@@ -132,11 +135,18 @@ impl Store {
     /// [`Reason::NotProvisioned`] when it is not in the store; [`Reason::DigestMismatch`] or
     /// [`Reason::SizeMismatch`] when it is not the verified file; [`Reason::StoreUnavailable`].
     pub(crate) fn open_verified(&self, spec: Spec, kind: Kind) -> Result<Opened, Reason> {
-        let verified = match self.known(spec) {
+        let verified = match self.recall(spec, kind)? {
             Some(verified) => verified,
-            None => self.recall(spec, kind)?,
+            None => {
+                let lock = self.lock_blocking(spec.digest())?;
+                self.verify_anew(spec, kind, &lock)?.ok_or(Reason::NotProvisioned)?
+            }
         };
-        let descriptor = self.open_artifact(spec, kind)?;
+        self.open_as(&verified, kind)
+    }
+
+    fn open_as(&self, verified: &VerifiedFile, kind: Kind) -> Result<Opened, Reason> {
+        let descriptor = self.open_artifact(verified.spec(), kind)?;
         let confirmed = verified.confirm(&identity_of(&descriptor)?)?;
         Ok(Opened { descriptor, confirmed })
     }
@@ -169,7 +179,12 @@ impl Store {
         } else {
             self.verify_anew(spec, kind, &lock)
         };
-        checked?.map(|_| ()).ok_or(Reason::NotProvisioned)
+        checked?.ok_or(Reason::NotProvisioned)?;
+        match kind {
+            Kind::Archive if in_use => self.check_unpacked(spec.digest()),
+            Kind::Archive => self.unpack_anew(spec, &lock),
+            Kind::Model | Kind::Runtime => Ok(()),
+        }
     }
 
     fn check_bytes(
@@ -213,19 +228,19 @@ impl Store {
         }
     }
 
-    /// What this process verified, or remembers from a record that still fits the file; else
-    /// the bytes are hashed.
-    fn recall(&self, spec: Spec, kind: Kind) -> Result<VerifiedFile, Reason> {
+    /// What this process verified, or remembers from a record that still fits the file.
+    fn recall(&self, spec: Spec, kind: Kind) -> Result<Option<VerifiedFile>, Reason> {
+        if let Some(verified) = self.known(spec) {
+            return Ok(Some(verified));
+        }
         let observed = identity_of(&self.open_artifact(spec, kind)?)?;
         let recalled = self
             .read_record(spec.digest())
             .and_then(|record| VerifiedFile::recall(&record, spec, &observed));
-        if let Some(verified) = recalled {
+        if let Some(verified) = &recalled {
             self.known_files().insert(spec.digest(), verified.clone());
-            return Ok(verified);
         }
-        let lock = self.lock_blocking(spec.digest())?;
-        self.verify_anew(spec, kind, &lock)?.ok_or(Reason::NotProvisioned)
+        Ok(recalled)
     }
 
     fn hash_artifact(&self, spec: Spec, kind: Kind) -> Result<VerifiedFile, Reason> {
@@ -267,7 +282,7 @@ impl Store {
         for ending in ["", ".partial", ".origin", ".verified"] {
             freed += self.unlink(&format!("{name}{ending}"))?;
         }
-        Ok(freed)
+        Ok(freed + self.remove_unpacked(digest)?)
     }
 
     fn forget(&self, digest: Digest) -> Result<(), Reason> {
@@ -334,7 +349,10 @@ fn check_file(file: impl AsFd) -> Result<Stat, Reason> {
 }
 
 fn identity_of(file: impl AsFd) -> Result<FileIdentity, Reason> {
-    let stat = fstat(file).map_err(unavailable)?;
+    identity(&fstat(file).map_err(unavailable)?)
+}
+
+fn identity(stat: &Stat) -> Result<FileIdentity, Reason> {
     Ok(FileIdentity {
         device: stat.st_dev,
         inode: stat.st_ino,

@@ -203,7 +203,7 @@ fn origin_name(spec: Spec) -> String {
     format!("{}.origin", spec.digest().file_name())
 }
 
-fn write_error(error: &io::Error) -> Reason {
+pub(super) fn write_error(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Reason::DiskFull

@@ -1,5 +1,6 @@
 //! Promises of the store, in directories of their own; a crash is a value dropped half-way.
 
+mod archive;
 mod tamper;
 
 use std::fs;

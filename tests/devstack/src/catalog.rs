@@ -262,6 +262,12 @@ pub fn measure(path: &Path) -> Result<(u64, [u8; 32])> {
     }
 }
 
+fn is_gzip(file: &Path) -> bool {
+    let mut magic = [0; 2];
+    let read = std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == [0x1f, 0x8b]
+}
+
 fn custom(artifact: &Artifact) -> HashMap<String, Value> {
     let kind = match &artifact.kind {
         ArtifactKind::Model { context_length, architecture, quantization } => vec![
@@ -275,6 +281,8 @@ fn custom(artifact: &Artifact) -> HashMap<String, Value> {
             ("os", json!(os)),
             ("arch", json!(arch)),
             ("version", json!(version)),
+            // Null says that it is a program.
+            ("format", json!(is_gzip(&artifact.file).then_some("tar.gz"))),
         ],
     };
     let common = [

@@ -61,6 +61,8 @@ pub enum Details {
         arch: String,
         /// Version, compared piece by piece.
         version: String,
+        /// The file is an archive (`tar.gz`) that holds the program; else it is the program.
+        is_archive: bool,
     },
 }
 
@@ -90,11 +92,6 @@ impl CatalogEntry {
     }
 }
 
-pub(super) enum Judged {
-    Entry(CatalogEntry),
-    OfAnotherKind,
-}
-
 #[derive(Deserialize)]
 struct Common {
     id: String,
@@ -115,16 +112,25 @@ struct Runtime {
     os: String,
     arch: String,
     version: String,
+    #[serde(default)]
+    format: Option<String>,
 }
 
+/// The one format of an archive.
+const TAR_GZ: &str = "tar.gz";
+
+/// `None`: of a kind or in a format that this version does not know.
 pub(super) fn judge(
     target: &UntrustedTarget<'_>,
     catalog: Option<&HostName>,
-) -> Result<Judged, Reason> {
+) -> Result<Option<CatalogEntry>, Reason> {
     let details = match target.custom.get("kind").and_then(Value::as_str) {
         Some("model") => model(typed(&target.custom)?)?,
-        Some("runtime") => runtime(typed(&target.custom)?)?,
-        Some(_) | None => return Ok(Judged::OfAnotherKind),
+        Some("runtime") => match runtime(typed(&target.custom)?)? {
+            Some(runtime) => runtime,
+            None => return Ok(None),
+        },
+        Some(_) | None => return Ok(None),
     };
     let common: Common = typed(&target.custom)?;
     if !is_id(&common.id) || target.length == 0 || target.sha256.len() != 32 {
@@ -142,7 +148,7 @@ pub(super) fn judge(
         (true, None) => import_name(&sha256, target.name)?,
         (true, Some(_)) => return Err(Reason::ManifestUntrusted),
     };
-    Ok(Judged::Entry(CatalogEntry {
+    Ok(Some(CatalogEntry {
         id: common.id,
         urls: common.urls,
         import,
@@ -165,12 +171,19 @@ fn model(model: Model) -> Result<Details, Reason> {
     })
 }
 
-fn runtime(runtime: Runtime) -> Result<Details, Reason> {
-    Ok(Details::Runtime {
+/// `None`: in a format of a later version.
+fn runtime(runtime: Runtime) -> Result<Option<Details>, Reason> {
+    let is_archive = match runtime.format.as_deref() {
+        None => false,
+        Some(TAR_GZ) => true,
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(Details::Runtime {
         os: field(runtime.os)?,
         arch: field(runtime.arch)?,
         version: field(runtime.version)?,
-    })
+        is_archive,
+    }))
 }
 
 /// Text that people are shown: printable ASCII, so that it cannot steer a terminal.

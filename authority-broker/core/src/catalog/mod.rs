@@ -12,7 +12,6 @@ pub use host::{HostName, allowed_source};
 
 use crate::Reason;
 use crate::limits::MAX_CATALOG_ENTRIES;
-use entry::Judged;
 
 /// A catalog whose every entry was judged; made by [`judge`] only.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +37,7 @@ pub fn judge<'a>(
     }
     let mut entries = BTreeMap::new();
     for target in targets {
-        let Judged::Entry(entry) = entry::judge(&target, catalog_host)? else { continue };
+        let Some(entry) = entry::judge(&target, catalog_host)? else { continue };
         if entries.len() == MAX_CATALOG_ENTRIES || entries.insert(entry.id.clone(), entry).is_some()
         {
             return Err(Reason::ManifestUntrusted);

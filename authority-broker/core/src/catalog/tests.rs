@@ -49,6 +49,24 @@ fn a_model_and_a_runtime_become_entries() {
     assert_eq!(catalog.entries().count(), 2);
 }
 
+#[test]
+fn a_runtime_is_a_program_or_an_archive_and_in_another_format_it_is_no_entry() {
+    let listed = |format: Value| {
+        let mut custom = runtime("llama-server", "b1");
+        custom["format"] = format;
+        judged(&[custom]).map(|catalog| {
+            catalog.get("llama-server").ok().map(|entry| match entry.details {
+                Details::Runtime { is_archive, .. } => is_archive,
+                Details::Model { .. } => panic!("a model"),
+            })
+        })
+    };
+    assert_eq!(listed(Value::Null), Ok(Some(false)));
+    assert_eq!(listed(json!("tar.gz")), Ok(Some(true)));
+    assert_eq!(listed(json!("zip")), Ok(None));
+    assert_eq!(listed(json!(7)), Err(Reason::ManifestUntrusted));
+}
+
 /// Contract 8: the one exception, a catalog that its owner signs on this disk.
 #[test]
 fn only_a_catalog_of_this_disk_lists_bytes_that_lie_beside_it() {

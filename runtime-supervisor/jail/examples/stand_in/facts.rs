@@ -72,8 +72,21 @@ fn attempts() {
     say("connects by path", &outcome(UnixStream::connect("/nonexistent").map(drop)));
     say("connects by address", &outcome(TcpStream::connect("127.0.0.1:9").map(drop)));
     say("starts a program", &outcome(Command::new(own).status().map(drop)));
+    say("forks", &outcome(fork()));
     let thread = std::thread::Builder::new().spawn(|| ());
     say("starts a thread", &outcome(thread.map(|thread| drop(thread.join()))));
+}
+
+/// By fork(2) itself: a child, should there be one, ends at once.
+#[expect(unsafe_code, reason = "fork, in a process of one thread")]
+fn fork() -> io::Result<()> {
+    // SAFETY: this process has a single thread, and the child does nothing but end.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: it ends this process without running anything of it.
+        0 => unsafe { libc::_exit(0) },
+        _ => Ok(()),
+    }
 }
 
 fn outcome(result: io::Result<()>) -> String {

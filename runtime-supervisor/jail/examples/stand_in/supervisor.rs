@@ -54,6 +54,7 @@ fn spawn(directory: &Path, arguments: Vec<String>) -> Result<Child, Box<dyn Erro
         scratch_dir: directory.join("scratch"),
         max_data_bytes: Some(1 << 30),
         gpu: false,
+        libraries: false,
     };
     let written = store.join("plan");
     fs::write(&written, serde_json::to_vec(&plan)?)?;

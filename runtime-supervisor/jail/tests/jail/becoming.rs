@@ -45,6 +45,17 @@ fn the_runtime_cannot_leave_its_jail() {
     }
 }
 
+/// Refused where it tries, so that there is never a second process to be left behind.
+#[test]
+fn a_runtime_that_forks_is_refused_and_has_no_child() {
+    for who in everybody() {
+        let stage = Stage::new(who);
+        let facts = facts(stage.jail(&stage.plan(&[])).process_group(0));
+        assert_eq!(facts["forks"], "PermissionDenied", "{who:?}");
+        assert_eq!(facts["starts a program"], "PermissionDenied", "{who:?}");
+    }
+}
+
 #[test]
 fn the_runtime_leads_a_group_and_is_bound_to_its_supervisor_and_limits() {
     for who in everybody() {

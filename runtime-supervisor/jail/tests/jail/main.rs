@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod becoming;
+mod libraries;
 mod real;
 mod refusing;
 mod stage;

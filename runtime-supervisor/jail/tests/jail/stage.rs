@@ -72,6 +72,7 @@ impl Stage {
             scratch_dir: self.path("scratch"),
             max_data_bytes: None,
             gpu: false,
+            libraries: false,
         }
     }
 
@@ -82,20 +83,28 @@ impl Stage {
 
     /// The jail with these bytes for a plan.
     pub(crate) fn jail_told(&self, plan: &[u8]) -> Command {
+        self.jail_handed(self.descriptors(plan))
+    }
+
+    pub(crate) fn jail_handed(&self, descriptors: Vec<FdMapping>) -> Command {
         let mut jail = self.program("bin/jail");
-        jail.fd_mappings(self.descriptors(plan)).expect("distinct numbers");
+        jail.fd_mappings(descriptors).expect("distinct numbers");
         jail
     }
 
     pub(crate) fn descriptors(&self, plan: &[u8]) -> Vec<FdMapping> {
+        self.descriptors_for(plan, "store/runtime")
+    }
+
+    /// With another program of the stage for a runtime.
+    pub(crate) fn descriptors_for(&self, plan: &[u8], runtime: &str) -> Vec<FdMapping> {
         let written = self.path("plan");
         fs::write(&written, plan).expect("a file");
-        let numbered: [(i32, OwnedFd); 3] = [
-            (PLAN_DESCRIPTOR, File::open(written).expect("a file").into()),
-            (BINARY_DESCRIPTOR, opened(&self.path("store/runtime"), OFlags::PATH)),
-            (MODEL_DESCRIPTOR, opened(&self.path("store/model"), OFlags::RDONLY)),
-        ];
-        numbered.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).into()
+        vec![
+            handed(PLAN_DESCRIPTOR, File::open(written).expect("a file").into()),
+            handed(BINARY_DESCRIPTOR, opened(&self.path(runtime), OFlags::PATH)),
+            handed(MODEL_DESCRIPTOR, opened(&self.path("store/model"), OFlags::RDONLY)),
+        ]
     }
 
     /// A program of the stage, with an environment that is none of the runtime's business.
@@ -140,7 +149,11 @@ fn built_stand_in() -> PathBuf {
     stand_in
 }
 
-fn opened(path: &Path, flags: OFlags) -> OwnedFd {
+pub(crate) fn handed(child_fd: i32, parent_fd: OwnedFd) -> FdMapping {
+    FdMapping { parent_fd, child_fd }
+}
+
+pub(crate) fn opened(path: &Path, flags: OFlags) -> OwnedFd {
     rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).expect("a file")
 }
 
