@@ -119,7 +119,10 @@ impl Shell {
         let noted = self.dir.path().join("calls");
         fs::write(&noted, "")?;
         let mut bash = Command::new("/bin/bash");
-        bash.args(["--norc", "-c", &format!("{OTHERS}{command}")]);
+        // By the path of its build or by its name alone, it is the note-taker that is called.
+        let command = command.replace("target/debug/", "");
+        // What it makes the browser is called behind it.
+        bash.args(["--norc", "-c", &format!("{OTHERS}{command}\n$BROWSER")]).env_remove("BROWSER");
         bash.env("CALLS", &noted).env("PATH", self.dir.path().join("bin"));
         self.ran(&mut bash)?;
         let noted = fs::read_to_string(&noted)?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | demo | test | bench | check`.
+//! The project's own commands: `cargo xtask setup | demo | test | bench | walkthrough | check`.
 //!
 //! Synchronous and small on purpose: it is compiled before anything else is, and it runs other
 //! programs. Nothing of the product is linked.
@@ -15,6 +15,7 @@ mod setup;
 mod signals;
 mod stage;
 mod test;
+mod walkthrough;
 mod workspace;
 
 use std::ffi::OsString;
@@ -44,6 +45,8 @@ enum Command {
     Test(test::TestArgs),
     /// Run benchmarks by name: ours beside others, same machine, same run
     Bench(bench::BenchArgs),
+    /// Type what the README says in an empty home, from clone to an answer, and time it
+    Walkthrough,
     /// Format, lints and the crate graph: the quick look before a commit
     Check,
     /// Become another program that ends with this one (used by the other commands)
@@ -81,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Walkthrough => walkthrough::run(),
         Command::Check => check::run(),
         Command::Child { parent, program } => process::become_program(parent, &program),
     }

@@ -69,7 +69,7 @@ impl Tier {
 
 /// What the tests are told of this machine.
 #[derive(Debug)]
-struct Surroundings {
+pub(crate) struct Surroundings {
     assets: Assets,
     python: OsString,
     node: Node,
@@ -106,7 +106,11 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     Ok(checks.finish())
 }
 
-fn prepare(report: &mut Report) -> Result<Surroundings> {
+/// Makes what the tests need, or finds it made.
+///
+/// # Errors
+/// Names what is missing and how to get it.
+pub(crate) fn prepare(report: &mut Report) -> Result<Surroundings> {
     let assets = setup::everything(report)?;
     setup::rust_components()?;
     let cache = Cache::open()?;
@@ -169,10 +173,27 @@ fn captured(checks: &mut Checks, workspace: &Workspace) -> Result<bool> {
 }
 
 /// Programs and tests in one build, so that both are made of the same crates.
-fn build(workspace: &Workspace) -> Command {
+pub(crate) fn build(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
     command.args(["build", "--locked", "--workspace", "--all-targets"]);
     command
+}
+
+/// `cargo nextest run` over the workspace, told of this machine.
+pub(crate) fn nextest(workspace: &Workspace, surroundings: &Surroundings) -> Command {
+    let programs = workspace.programs(Profile::Dev);
+    let mut nextest = workspace.cargo();
+    nextest
+        .args(["nextest", "run", "--locked", "--workspace"])
+        .env("PATH", &surroundings.path)
+        .env("COMPANION_BIN_DIR", &programs.dir)
+        .env("COMPANION_CAPTURED_DIR", workspace.captured())
+        .env("COMPANION_LLAMA_SERVER", &surroundings.assets.llama_server)
+        .env("COMPANION_MODEL", &surroundings.assets.model)
+        .env("COMPANION_TEST_PYTHON", &surroundings.python)
+        .env("COMPANION_TEST_NODE", &surroundings.node.program)
+        .env("COMPANION_TEST_NODE_MODULES", &surroundings.node.modules);
+    nextest
 }
 
 fn tests(
@@ -185,19 +206,8 @@ fn tests(
     if junit.exists() {
         fs::remove_file(&junit)?;
     }
-    let programs = workspace.programs(Profile::Dev);
-    let mut nextest = workspace.cargo();
-    nextest
-        .args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"])
-        .args(["--no-tests", "pass", "-E", filter])
-        .env("PATH", &surroundings.path)
-        .env("COMPANION_BIN_DIR", &programs.dir)
-        .env("COMPANION_CAPTURED_DIR", workspace.captured())
-        .env("COMPANION_LLAMA_SERVER", &surroundings.assets.llama_server)
-        .env("COMPANION_MODEL", &surroundings.assets.model)
-        .env("COMPANION_TEST_PYTHON", &surroundings.python)
-        .env("COMPANION_TEST_NODE", &surroundings.node.program)
-        .env("COMPANION_TEST_NODE_MODULES", &surroundings.node.modules);
+    let mut nextest = nextest(workspace, surroundings);
+    nextest.args(["--no-fail-fast", "--no-tests", "pass", "-E", filter]);
     let step = checks.report.begin_long("tests", filter);
     let succeeded = shown(&mut nextest)?.status().context("cannot start cargo nextest")?.success();
     let (run, failed) = counts(&junit).unwrap_or((0, 0));

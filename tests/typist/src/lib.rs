@@ -3,10 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+mod desk;
 mod essence;
 mod page;
 mod terminal;
 
+pub use desk::{Desk, Done};
 pub use essence::same_in_essence;
 pub use page::{Block, Step, blocks};
 pub use terminal::{Terminal, Typed};
