@@ -59,6 +59,14 @@ impl World {
         Self::start().await?.provision().await
     }
 
+    /// [`World::provisioned`] with numbers of the configuration set: section, key, value.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn provisioned_with_config(config: &[(&str, &str, i64)]) -> Result<Self> {
+        Self::build(Assets::find()?, Mischief::None, &values(config)).await?.provision().await
+    }
+
     /// Signed in, pulled, started: `available`.
     ///
     /// # Errors

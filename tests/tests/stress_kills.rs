@@ -47,6 +47,23 @@ async fn a_killed_runtime_comes_back() -> Result<()> {
     comes_back_after_the_death_of("runtime").await
 }
 
+/// It answers, then hangs: stopped where it stands, it is no crash that a pidfd tells of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_answered_and_then_hangs_is_ended_and_comes_back() -> Result<()> {
+    let world = World::ready_with_config(&[("runtime", "health_interval_s", 1)]).await?;
+    let hangs = world.pid_of("runtime").await?;
+    promises::freeze(hangs)?;
+    let back = world
+        .status_when(|status| {
+            let runtime = status["pids"]["runtime"].as_u64();
+            status["available"] == true && runtime.is_some_and(|pid| pid != u64::from(hangs))
+        })
+        .await?;
+    assert_eq!(back["last_failure"], "health_failed", "{back}");
+    assert!(!is_alive(hangs));
+    Ok(())
+}
+
 /// Promise 6: `available` is never wrong for longer than 100 ms. The quickest of three counts, so
 /// that a busy machine does not; what is measured is printed.
 #[tokio::test(flavor = "multi_thread")]

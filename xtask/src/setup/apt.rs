@@ -22,8 +22,10 @@ pub(crate) const SESSION: [Need; 3] = [
     Need { program: "secret-tool", package: "libsecret-tools" },
 ];
 
-/// For the guides, which tests run, and for the hostile pages that they open.
-pub(crate) const TESTS: [Need; 3] = [
+/// For the guides, which tests run, for the hostile pages that they open, and for a look at what a
+/// process asks of the kernel.
+pub(crate) const TESTS: [Need; 4] = [
+    Need { program: "strace", package: "strace" },
     Need { program: "curl", package: "curl" },
     Need { program: "chromium", package: "chromium" },
     Need { program: "keepassxc", package: "keepassxc" },
