@@ -1,6 +1,8 @@
 //! The token endpoint under fire (contract 6): each wrong answer refused with its reason, and the
 //! session as it was, byte for byte.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
 
 use crate::clock;
 use crate::https::Https;
@@ -131,6 +135,9 @@ fn twice(member: &str) -> String {
     good().to_string().replacen('{', &format!("{{\"{member}\":{},", good()[member]), 1)
 }
 
+const ACCESS_TOKEN: &str = "canary-of-the-access-token-4714";
+const REFRESH_TOKEN: &str = "canary-of-the-refresh-token-4715";
+
 /// A keychain with a session that is due for renewal.
 fn due(port: u16, https: Https) -> (MemoryStore, Arc<Sessions>) {
     let at = |path: &str| format!("https://gateway.localhost:{port}{path}");
@@ -143,8 +150,8 @@ fn due(port: u16, https: Https) -> (MemoryStore, Arc<Sessions>) {
         scopes: Vec::new(),
         expires_at: clock::now(),
     };
-    store.put(Account::AccessToken, "a1");
-    store.put(Account::RefreshToken, "r1");
+    store.put(Account::AccessToken, ACCESS_TOKEN);
+    store.put(Account::RefreshToken, REFRESH_TOKEN);
     store.put(Account::SessionMeta, &serde_json::to_string(&meta).unwrap());
     let sessions = Sessions::new(&at("/native"), store.keychain(), https);
     (store, sessions)
@@ -157,10 +164,39 @@ async fn is_refused_and_unchanged(
 ) {
     let held = || Account::OF_SESSION.map(|account| store.text(account));
     let before = held();
+    let (log, logging) = everything_logged();
     assert_eq!(sessions.access_token().await.err(), Some(reason), "{case}");
+    drop(logging);
+    let log = said(&log);
+    assert!(
+        ![ACCESS_TOKEN, REFRESH_TOKEN].iter().any(|secret| log.contains(secret)),
+        "{case}: {log}"
+    );
     assert_eq!(held(), before, "{case}");
     assert_eq!(store.writes(), [], "{case}");
     assert_eq!(sessions.overview().await.unwrap().standing, Standing::Refresh, "{case}");
+}
+
+/// A file of all that is logged on this thread at any level, by libraries too, while the guard lives.
+fn everything_logged() -> (Arc<File>, DefaultGuard) {
+    let log = Arc::new(tempfile::tempfile().unwrap());
+    let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(log.clone());
+    (log, tracing::subscriber::set_default(lines.finish()))
+}
+
+fn said(mut log: &File) -> String {
+    let mut text = String::new();
+    log.rewind().unwrap();
+    log.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_log_of_everything_would_show_a_secret() {
+    let (log, logging) = everything_logged();
+    tracing::trace!(REFRESH_TOKEN, "the search can find");
+    drop(logging);
+    assert!(said(&log).contains(REFRESH_TOKEN));
 }
 
 #[tokio::test]
@@ -258,7 +294,7 @@ where
         async move {
             let Ok(mut stream) = tls.accept(stream).await else { return };
             let mut request = Vec::new();
-            while !String::from_utf8_lossy(&request).contains("refresh_token=r1") {
+            while !String::from_utf8_lossy(&request).contains(REFRESH_TOKEN) {
                 let mut part = [0; 1024];
                 let Ok(read @ 1..) = stream.read(&mut part).await else { return };
                 request.extend_from_slice(&part[..read]);
@@ -374,11 +410,13 @@ async fn an_answer_that_drips_is_given_up_after_30_seconds() {
         }
     });
     let session = due(server.port, authority.https());
-    let refused = tokio::spawn(is_refused_and_unchanged(session, FAILED, "a drip"));
-    came.notified().await;
-    let before = tokio::time::Instant::now();
-    tokio::time::pause();
-    refused.await.unwrap();
+    let hurry = async {
+        came.notified().await;
+        let before = tokio::time::Instant::now();
+        tokio::time::pause();
+        before
+    };
+    let ((), before) = tokio::join!(is_refused_and_unchanged(session, FAILED, "a drip"), hurry);
     let took = before.elapsed();
     assert!(took > Duration::from_secs(28) && took < Duration::from_secs(40), "{took:?}");
 }

@@ -57,7 +57,7 @@ async fn no_secret_shows_anywhere_from_sign_in_to_sign_out() -> Result<()> {
 type Fault = fn(&mut GatewaySwitches);
 
 /// Everything that ends a sign-in, with the reason of its refusal.
-const SIGN_INS: [(&str, Fault); 21] = [
+const SIGN_INS: [(&str, Fault); 22] = [
     ("discovery_failed", |it| it.metadata = MetadataFault::Missing),
     ("issuer_mismatch", |it| it.metadata = MetadataFault::WrongIssuer),
     ("discovery_failed", |it| it.metadata = MetadataFault::TokenEndpointElsewhere),
@@ -79,6 +79,7 @@ const SIGN_INS: [(&str, Fault); 21] = [
     ("invalid_token_response", |it| it.token = TokenFault::WrongTokenType),
     ("invalid_token_response", |it| it.token = TokenFault::ZeroLifetime),
     ("invalid_token_response", |it| it.token = TokenFault::Oversized),
+    ("token_exchange_failed", |it| it.token = TokenFault::ServeThenStall),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,10 +101,11 @@ async fn no_secret_shows_anywhere_after_each_sign_in_that_fails() -> Result<()> 
 }
 
 /// Everything that keeps a session from being renewed, with the reason of its refusal.
-const RENEWALS: [(&str, Fault); 8] = [
+const RENEWALS: [(&str, Fault); 9] = [
     ("token_exchange_failed", |it| it.token = TokenFault::ServerError),
     ("token_exchange_failed", |it| it.token = TokenFault::Unavailable),
     ("token_exchange_failed", |it| it.token = TokenFault::Redirect),
+    ("token_exchange_failed", |it| it.token = TokenFault::ServeThenStall),
     ("invalid_token_response", |it| it.token = TokenFault::Garbage),
     ("invalid_token_response", |it| it.token = TokenFault::WrongTokenType),
     ("invalid_token_response", |it| it.token = TokenFault::Oversized),
