@@ -103,7 +103,8 @@ const KNOWN: u64 = 1 << 62;
 impl Tenure {
     /// Waits for its first head from now on.
     pub(crate) fn new(turns: Arc<AtomicU64>) -> Self {
-        let born = turns.fetch_add(1, Ordering::Relaxed) + 1;
+        // Beyond the words for other states.
+        let born = turns.fetch_add(1, Ordering::Relaxed) + LINGERS + 1;
         Self { state: AtomicU64::new(born), turns, born, is_known: AtomicBool::new(false) }
     }
 
