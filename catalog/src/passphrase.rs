@@ -1,10 +1,12 @@
 //! The passphrase of the keys: from a file, or asked for on the terminal, which does not show it.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::refusal::{Refusal, reason};
@@ -67,7 +69,7 @@ fn ask(prompt: &str) -> Result<Passphrase> {
     let mut interrupt = SigSet::empty();
     interrupt.add(Signal::SIGINT);
     interrupt.thread_block()?;
-    let given = rpassword::prompt_password(prompt);
+    let given = Hidden::terminal().and_then(|_until_read| rpassword::prompt_password(prompt));
     interrupt.thread_unblock()?;
     given.map(Zeroizing::new).map_err(|error| {
         let refusal = match error.kind() {
@@ -84,4 +86,30 @@ fn ask(prompt: &str) -> Result<Passphrase> {
         };
         anyhow::Error::new(error).context(refusal)
     })
+}
+
+/// The terminal, hiding what is typed from before the question is shown: `rpassword` asks first,
+/// and a quick hand would see its first characters.
+struct Hidden {
+    terminal: File,
+    before: Termios,
+}
+
+impl Hidden {
+    /// What was typed ahead is dropped, as `readpassphrase(3)` does: it was seen.
+    fn terminal() -> io::Result<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut hiding = before.clone();
+        hiding.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        tcsetattr(&terminal, OptionalActions::Flush, &hiding)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone shows nothing.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
 }
