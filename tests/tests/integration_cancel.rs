@@ -13,39 +13,58 @@ use tokio::time::sleep;
 const LONG: &str = r#"{"prompt":"Count:","max_tokens":3500,"ignore_eos":true,"stream":STREAM}"#;
 /// Without a tick for so long it is idle.
 const QUIET: Duration = Duration::from_millis(500);
-/// Generous: on a quiet machine a stream ends within 100 ms, an answer in one piece within 1 s.
+/// However busy the machine is.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// The quickest of so many counts, so that a busy machine does not.
+const TRIES: usize = 5;
 const WORK_LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_a_stream_stops_the_runtime() -> Result<()> {
-    stops_when_the_client_leaves("true").await
+    stops_when_the_client_leaves("true", Duration::from_millis(100)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_before_a_whole_answer_stops_the_runtime() -> Result<()> {
-    stops_when_the_client_leaves("false").await
+    stops_when_the_client_leaves("false", Duration::from_secs(1)).await
 }
 
-async fn stops_when_the_client_leaves(stream: &str) -> Result<()> {
+async fn stops_when_the_client_leaves(stream: &str, within: Duration) -> Result<()> {
     let world = World::ready().await?;
     let (address, token) = world.endpoint_and_token().await?;
     let runtime = world.pid_of("runtime").await?;
     let body = LONG.replace("STREAM", stream);
-    let mut client = TcpStream::connect(&address).await?;
     let request = format!(
         "POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    client.write_all(request.as_bytes()).await?;
+    let mut took = Vec::new();
+    while took.len() < TRIES && took.last().is_none_or(|last| *last > within) {
+        let mut client = TcpStream::connect(&address).await?;
+        client.write_all(request.as_bytes()).await?;
+        until_it_computes(runtime).await?;
+        drop(client);
+        took.push(until_it_is_quiet(runtime).await?);
+        world.status_when(|status| status["in_flight"] == 0 && status["available"] == true).await?;
+    }
+    eprintln!("stream {stream}: from the client's leaving to the last tick: {took:?}");
+    ensure!(took.last().is_some_and(|last| *last <= within), "each took longer: {took:?}");
+    Ok(())
+}
+
+async fn until_it_computes(runtime: u32) -> Result<()> {
     let before = ticks(runtime)?;
     let began = Instant::now();
     while ticks(runtime)? < before + 30 {
         ensure!(began.elapsed() < WORK_LIMIT, "the runtime does not compute");
         sleep(Duration::from_millis(5)).await;
     }
-    drop(client);
+    Ok(())
+}
+
+/// How long it still computed.
+async fn until_it_is_quiet(runtime: u32) -> Result<Duration> {
     let left = Instant::now();
     let (mut known, mut last) = (ticks(runtime)?, left);
     while last.elapsed() < QUIET {
@@ -57,9 +76,7 @@ async fn stops_when_the_client_leaves(stream: &str) -> Result<()> {
         ensure!(computing < STOP_LIMIT, "it still computes, {computing:?} after its client left");
         sleep(Duration::from_millis(5)).await;
     }
-    eprintln!("stream {stream}: the last tick came {:?} after the client left", last - left);
-    world.status_when(|status| status["in_flight"] == 0 && status["available"] == true).await?;
-    Ok(())
+    Ok(last - left)
 }
 
 /// Processor time of a process, user and system, in clock ticks (proc_pid_stat(5)).

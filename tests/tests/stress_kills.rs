@@ -96,9 +96,21 @@ async fn until(watched: &mut Streaming<FrontdoorStatus>, available: bool) -> Res
 }
 
 /// The launcher holds the listener: who asks while there is no front door waits for the next one.
-/// Within 250 ms on a quiet machine; the bound here is a busy one's.
+/// Within 250 ms, by the quickest of three companions: a busy machine does not count, and a front
+/// door that dies again and again is started ever later on purpose.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_a_dead_frontdoor_is_answered_by_the_next_on_the_same_port() -> Result<()> {
+    const WITHIN: Duration = Duration::from_millis(250);
+    let mut took = Vec::new();
+    while took.len() < 3 && took.last().is_none_or(|last| *last > WITHIN) {
+        took.push(answered_by_the_next_frontdoor_after().await?);
+    }
+    println!("from the death of the front door to the answer of the next: {took:?}");
+    assert!(took.last().is_some_and(|last| *last <= WITHIN), "each took longer: {took:?}");
+    Ok(())
+}
+
+async fn answered_by_the_next_frontdoor_after() -> Result<Duration> {
     let world = World::ready().await?;
     let (address, _) = world.endpoint_and_token().await?;
     let dead = world.pid_of("frontdoor").await?;
@@ -107,11 +119,10 @@ async fn who_asks_a_dead_frontdoor_is_answered_by_the_next_on_the_same_port() ->
     let asked = Instant::now();
     let answer = promises::get(&address, "/v1/models", None).await?;
     let waited = asked.elapsed();
-    eprintln!("answered {waited:?} after the death");
     assert_eq!((answer.status, answer.code()?.as_str()), (401, "missing_token"));
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
     assert_ne!(world.pid_of("frontdoor").await?, dead);
-    Ok(())
+    world.stop().await?;
+    Ok(waited)
 }
 
 /// The runtime dies with its supervisor, and the model the person had started is started again.
