@@ -4,6 +4,7 @@ mod account;
 mod endpoint;
 mod enrich;
 mod models;
+mod network;
 #[expect(dead_code, reason = "the conversation tests use the rest of it")]
 #[path = "../pty/mod.rs"]
 mod pty;
