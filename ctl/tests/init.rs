@@ -142,6 +142,8 @@ fn a_person_with_an_account_is_asked_for_the_gateway_and_its_root_is_pinned() {
     pty.types("~/root.json\r");
     pty.sees("Hosts");
     pty.types("models.invalid, more.invalid:8443\r");
+    pty.sees("CA of their own");
+    pty.types("\r");
     let (status, shown) = pty.ends();
     assert!(status.success(), "{shown}");
     for said in ["gateway.invalid", "companion up", "companionctl sign-in"] {
@@ -159,6 +161,37 @@ fn a_person_with_an_account_is_asked_for_the_gateway_and_its_root_is_pinned() {
     let pinned = home.config().with_file_name("root.json");
     assert!(written.contains(&format!("trust_root = \"{}\"", pinned.display())), "{written}");
     assert_eq!(fs::read_to_string(pinned).expect("pinned"), ROOT);
+}
+
+#[test]
+fn a_person_with_a_gateway_on_this_computer_is_asked_for_its_ca_and_whether_that_is_meant() {
+    let home = Home::new();
+    home.file("root.json", ROOT.as_bytes());
+    let key = rcgen::generate_simple_self_signed(["gateway.localhost".to_owned()]).expect("made");
+    home.file("ca.pem", key.cert.pem().as_bytes());
+    let mut pty = home.on_a_terminal(&["--gateway", "https://gateway.localhost:1/auth"]);
+    pty.sees("Its signed catalog");
+    pty.types("\r");
+    pty.sees("root");
+    // Tab completes what is beneath the home directory, and shows it there.
+    pty.types("~/roo\t");
+    pty.sees("~/root.json");
+    pty.types("\r");
+    pty.sees("Hosts");
+    pty.types("models.localhost:1\r");
+    pty.sees("CA of their own");
+    pty.types("~/root.json\r");
+    pty.sees("no certificate");
+    pty.types("~/ca.pem\r");
+    pty.sees("on this computer or in a private network");
+    pty.types("yes\r");
+    let (status, shown) = pty.ends();
+    assert!(status.success(), "{shown}");
+    assert!(shown.contains("(connection_refused)"), "{shown}");
+    let written = fs::read_to_string(home.config()).expect("it is written");
+    let ca = fs::canonicalize(home.at("ca.pem")).expect("there");
+    assert_eq!(written.matches(&format!("ca_file = \"{}\"", ca.display())).count(), 2);
+    assert_eq!(written.matches("private_hosts = true").count(), 2, "{written}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use rustyline::completion::{Completer, FilenameCompleter, Pair, unescape};
+use rustyline::completion::{Completer, FilenameCompleter, Pair, Quote, escape, unescape};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -108,7 +108,7 @@ pub(super) fn path(typed: &str) -> PathBuf {
     }
 }
 
-/// Completes names of files at Tab; colours and hints nothing.
+/// Completes names of files at Tab, beneath `~` too; colours and hints nothing.
 struct Paths(FilenameCompleter);
 
 impl Completer for Paths {
@@ -120,8 +120,30 @@ impl Completer for Paths {
         at: usize,
         context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        self.0.complete(line, at, context)
+        let Some((home, beneath)) = beneath_home(line, at) else {
+            return self.0.complete(line, at, context);
+        };
+        let absolute = format!("{home}{beneath}");
+        let (start, mut pairs) = self.0.complete(&absolute, absolute.len(), context)?;
+        for pair in &mut pairs {
+            // Where it cannot be shown beneath `~` again, the whole path is as right.
+            if let Some(rest) = pair.replacement.strip_prefix(&home) {
+                pair.replacement = format!("~/{rest}");
+            }
+        }
+        // Within the home directory's own name nothing is completed.
+        let from = if start == 0 { Some(0) } else { (start + "~/".len()).checked_sub(home.len()) };
+        Ok(from.map_or_else(|| (at, Vec::new()), |from| (from, pairs)))
     }
+}
+
+/// The home directory, as it would be typed, and what is typed beneath it.
+fn beneath_home(line: &str, at: usize) -> Option<(String, &str)> {
+    let beneath = line.get(..at)?.strip_prefix("~/")?;
+    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'))?;
+    let home = format!("{}/", home.trim_end_matches('/'));
+    let is_special = |letter: char| !letter.is_alphanumeric() && !"/._-+,:%~".contains(letter);
+    Some((escape(home, Some('\\'), is_special, Quote::None), beneath))
 }
 impl Hinter for Paths {
     type Hint = String;

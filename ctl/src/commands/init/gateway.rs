@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use companion_settings::{is_https, split_host};
+use companion_settings::{is_dialable, is_https, is_localhost, split_host};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
 use url::Url;
 
@@ -32,7 +35,7 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',', value_parser = model_host)]
     pub(super) model_hosts: Vec<String>,
     /// One more CA to trust for these hosts, beside the system's
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = ca_file)]
     pub(super) ca_file: Option<PathBuf>,
     /// Allow hosts with loopback and private addresses: for development
     #[arg(long)]
@@ -76,30 +79,65 @@ pub(super) fn missing(args: &GatewayArgs) -> Vec<&'static str> {
 
 /// Takes what the flags give, and asks for the rest.
 pub(super) fn settle(args: &GatewayArgs, asker: &mut Option<Asker>) -> Result<Gateway, Refusal> {
-    let issuer = given_or_asked(args.gateway.clone(), asker, "Issuer of the account", "", issuer)?;
+    let issuer = given_or_asked(
+        args.gateway.clone(),
+        asker,
+        "Issuer (the gateway's sign-in address)",
+        "",
+        issuer,
+    )?;
     let usual = usual_catalog(&issuer);
     let catalog_url =
-        given_or_asked(args.catalog_url.clone(), asker, "Its catalog", &usual, catalog_url)?;
+        given_or_asked(args.catalog_url.clone(), asker, "Its signed catalog", &usual, catalog_url)?;
     let trust_root = given_or_asked(
         args.trust_root.clone(),
         asker,
-        "First root of it (a file)",
+        "First root of that catalog (a file from whoever runs it)",
         "",
         trust_root,
     )?;
     let hosts = (!args.model_hosts.is_empty()).then(|| args.model_hosts.clone());
-    let model_hosts = given_or_asked(hosts, asker, "Hosts of the models", "", model_hosts)?;
-    Ok(Gateway {
+    let model_hosts =
+        given_or_asked(hosts, asker, "Hosts that its files come from", "", model_hosts)?;
+    let mut gateway = Gateway {
         issuer,
         catalog_url,
         trust_root,
         model_hosts,
         ca_file: args.ca_file.clone(),
         private_hosts: args.private_hosts,
-    })
+    };
+    if let Some(asker) = asker.as_mut().filter(|_| !missing(args).is_empty()) {
+        gateway.ask_what_few_need(asker)?;
+    }
+    Ok(gateway)
 }
 
 impl Gateway {
+    /// A CA of its own, and hosts in a private network: a development gateway has both.
+    fn ask_what_few_need(&mut self, asker: &mut Asker) -> Result<(), Refusal> {
+        if self.ca_file.is_none() {
+            let question = "A CA of their own (a file; Enter: the system's alone)";
+            self.ca_file = asker.ask(question, "", |typed| match typed {
+                "" => Ok(None),
+                typed => ca_file(typed).map(Some),
+            })?;
+        }
+        if !self.private_hosts && self.hosts().iter().any(|host| is_private(host)) {
+            let question = "They are on this computer or in a private network. Allow that?";
+            self.private_hosts = asker.is_agreed(question)?;
+        }
+        Ok(())
+    }
+
+    /// All that are named, without their ports.
+    fn hosts(&self) -> Vec<String> {
+        let of_url = |url: &String| Some(Url::parse(url).ok()?.host_str()?.to_owned());
+        let of_pair = |pair: &String| split_host(pair).map(|(host, _)| host);
+        let urls = [&self.issuer, &self.catalog_url].into_iter().filter_map(of_url);
+        urls.chain(self.model_hosts.iter().filter_map(of_pair)).collect()
+    }
+
     /// The configuration, with the root pinned where a copy of it will lie.
     pub(super) fn configuration(&self, pinned: &Path) -> String {
         let list = self.model_hosts.iter().map(|host| quoted(host)).collect::<Vec<_>>().join(", ");
@@ -149,6 +187,22 @@ fn model_host(text: &str) -> Result<String, String> {
     known.map(str::to_owned).ok_or_else(|| "A host, or host:port, please.".to_owned())
 }
 
+/// Whether a host is not public by its name or address alone; nobody is asked for it.
+fn is_private(host: &str) -> bool {
+    let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    is_localhost(host) || literal.is_ok_and(|address| !is_dialable(address, false))
+}
+
+/// An absolute path of a file that holds a certificate.
+fn ca_file(text: &str) -> Result<PathBuf, String> {
+    let path = std::fs::canonicalize(path(text)).map_err(|_| "There is no such file.")?;
+    let pem = std::fs::read(&path).map_err(|_| "That file cannot be read.")?;
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok(path),
+        _ => Err("That file holds no certificate in PEM form.".to_owned()),
+    }
+}
+
 /// An absolute path of a file that holds a root.
 fn trust_root(text: &str) -> Result<PathBuf, String> {
     let path = std::fs::canonicalize(path(text)).map_err(|_| "There is no such file.")?;
@@ -189,6 +243,16 @@ mod tests {
         }
         for wrong in ["", "m.example:0", "a b", "https://m.example/"] {
             assert!(model_hosts(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_not_public_are_known_by_their_names_and_numbers() {
+        for host in ["localhost", "models.localhost", "127.0.0.1", "10.1.2.3", "[::1]", "::1"] {
+            assert!(is_private(host), "{host}");
+        }
+        for host in ["models.example", "93.184.216.34", "localhost.example"] {
+            assert!(!is_private(host), "{host}");
         }
     }
 
