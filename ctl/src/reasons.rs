@@ -95,7 +95,7 @@ const TABLE: &[(&str, &str, &str)] = &[
 
     // Lifecycle.
     ("invalid_transition", "That cannot be done in the present state of the runtime.", STATUS),
-    ("not_ready", "No model is running.", "Start one: `companionctl start ID`."),
+    ("not_ready", "No model is running.", "Start one: `companionctl start ID`; `companionctl models` lists them."),
     ("unknown_event", "The runtime's state machine met something it does not know.", REPORT),
     ("unknown_state", "The runtime's state machine met something it does not know.", REPORT),
     ("spawn_failed", "The runtime could not be started.", LOGS),
@@ -137,7 +137,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("token_exchange_failed", "The sign-in could not be completed at the service.", SIGN_IN_OPERATOR),
     ("discovery_failed", "The sign-in service's description could not be fetched or trusted.", "Check [gateway] issuer and the network."),
     ("sign_in_cancelled", "The sign-in attempt was cancelled.", SIGN_IN),
-    ("account_not_configured", "No account is configured on this installation.", "Set [gateway] issuer in the configuration."),
+    ("account_not_configured", "This installation has no account, and models of your own need none.", "To sign in at a gateway, set it up: `companion init`."),
     ("not_signed_in", "Nobody is signed in.", "Run `companionctl sign-in`."),
 
     // Keychain.
@@ -148,11 +148,11 @@ const TABLE: &[(&str, &str, &str)] = &[
 
     // Catalog and store.
     ("catalog_unreachable", "The catalog could not be fetched.", "Check the network and [gateway] catalog_url."),
-    ("catalog_not_configured", "No catalog is configured on this installation.", "Set [gateway] catalog_url and trust_root in the configuration."),
-    ("unknown_artifact", "The catalog has nothing of that name.", "See `companionctl models`."),
-    ("not_provisioned", "The model, or a runtime for this machine, is not in the store yet.", "See `companionctl models`, and pull what is absent: `companionctl pull ID`."),
+    ("catalog_not_configured", "No catalog is configured, so there is nothing to download.", "Set one up: `companion init`; or set [gateway] catalog_url and trust_root."),
+    ("unknown_artifact", "The catalog has nothing of that name.", "See what it has: `companionctl models`."),
+    ("not_provisioned", "The model, or a runtime for this machine, was not downloaded yet.", "Download what is missing and start it: `companionctl start ID --pull`."),
     ("in_use", "It is in use by the running model.", "Run `companionctl stop` first."),
-    ("disk_full", "There is not enough free space for it.", "Free some space, or remove something: `companionctl rm ID`."),
+    ("disk_full", "There is not enough free space for it.", "Free some, or remove a model: `companionctl rm ID`."),
     ("store_unavailable", "The store could not be read or written.", "Check the data directory's owner, mode and disk."),
     ("connection_failed", "No secure connection to the model host came about.", "Check the network and [models] in the configuration."),
     ("set_up_given_up", "The set-up was given up; nothing was changed.", "Run `companion init` again."),

@@ -97,7 +97,7 @@ impl<'a> Checks<'a> {
     fn begin(&mut self, expected: &Expected) {
         self.expected = expected.clone();
         let (id, size, from) = (plain(&expected.id), size(expected.size_bytes), self.from());
-        self.say(&format!("{id}: {size} from {from}, as the catalog signs"));
+        self.say(&format!("{id}: {size} from {from}, as the signed catalog says"));
     }
 
     /// Bytes come, so the file was not there.

@@ -16,7 +16,9 @@ pub(crate) async fn run(context: &Context, out: &Output) -> Result<ExitCode, Fai
     out.object(&json!({ "signed_out": true, "revoked": answer.revoked }))?;
     out.say("Signed out.")?;
     if !answer.revoked {
-        out.remark("The service did not confirm the revocation; the session is forgotten here.");
+        out.remark(
+            "It is forgotten on this computer; the service did not say that it ended it there.",
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

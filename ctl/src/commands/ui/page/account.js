@@ -47,7 +47,7 @@ async function signIn() {
 async function signOut() {
   try {
     const { revoked } = await ask("sign-out");
-    noteOnAccount(revoked ? "" : "The service did not confirm it; the session is forgotten here.");
+    noteOnAccount(revoked ? "" : "It is forgotten on this computer; the service did not say that it ended it there.");
   } catch (error) {
     noteOnAccount(wordsOf(error));
   }
