@@ -42,9 +42,25 @@ pub(crate) fn url(named: &Path) -> Result<Option<Url>> {
     Ok(Some(url))
 }
 
-/// The name a file has in its URL.
-pub(crate) fn name(url: &Url) -> &str {
-    url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default()
+/// The name a file has in its URL, as a person would read it (RFC 3986, 2.1).
+pub(crate) fn name(url: &Url) -> String {
+    let segment = url.path_segments().and_then(|mut segments| segments.next_back());
+    let mut left = segment.unwrap_or_default().as_bytes();
+    let mut name = Vec::new();
+    while let Some((&first, rest)) = left.split_first() {
+        let decoded = rest.split_at_checked(2).filter(|_| first == b'%');
+        let decoded = decoded.and_then(|(digits, after)| Some((hex(digits)?, after)));
+        let (byte, after) = decoded.unwrap_or((first, rest));
+        name.push(byte);
+        left = after;
+    }
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+/// Two hexadecimal digits, and no sign.
+fn hex(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
+    u8::from_str_radix(text, 16).ok()
 }
 
 /// Downloads into a file of mode 0600 in `dir`, which goes away with the value.
@@ -200,6 +216,16 @@ mod tests {
         assert!(of("models/m.gguf").expect("a path").is_none());
         let page = of("https://m.example/a/m-Q4.gguf?download=true").expect("it").expect("a URL");
         assert_eq!(name(&page), "m-Q4.gguf");
+        for (path, read) in [
+            ("my%20model%2BQ4.gguf", "my model+Q4.gguf"),
+            ("gr%C3%B6%C3%9Fe.gguf", "größe.gguf"),
+            ("100%.gguf", "100%.gguf"),
+            ("a%+1b%4", "a%+1b%4"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            let url = of(&format!("https://m.example/a/{path}")).expect("it").expect("a URL");
+            assert_eq!(name(&url), read, "{path}");
+        }
         for (text, reason) in [
             ("http://m.example/m.gguf", "scheme_not_allowed"),
             ("file:///m.gguf", "scheme_not_allowed"),

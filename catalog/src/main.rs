@@ -150,7 +150,7 @@ async fn add(args: &AddArgs, shows: bool) -> Result<Said> {
     };
     let file = downloaded.as_ref().map_or(args.source.as_path(), |file| file.path());
     let described = Described {
-        id: args.id.clone().or_else(|| url.as_ref().map(|url| id_of(download::name(url)))),
+        id: args.id.clone().or_else(|| url.as_ref().map(|url| id_of(&download::name(url)))),
         license: args.license.clone(),
         version: args.version.clone(),
         runtime_license: None,
