@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::dialer::Dialer;
 use crate::limits::{RESTART_PAUSE, SETTLED_AFTER};
 use crate::listeners::Listeners;
 use crate::sealed::sealed;
+use crate::voice::Output;
 use crate::{directories, monitor};
 
 /// What stops a child.
@@ -43,6 +44,7 @@ pub(crate) struct ChildPlan {
     program: PathBuf,
     charter: Vec<u8>,
     sockets: Vec<(OwnedFd, i32)>,
+    output: Arc<Output>,
 }
 
 /// A plan that cannot be made or a child that cannot be started.
@@ -62,8 +64,10 @@ pub(crate) fn plans(
     dirs: &Dirs,
     listeners: Listeners,
     start_id: &str,
+    output: Output,
 ) -> Result<[ChildPlan; 3], ChildError> {
     let bound = listeners.bound;
+    let output = Arc::new(output);
     Ok([
         ChildPlan {
             role: Role::Supervisor,
@@ -74,6 +78,7 @@ pub(crate) fn plans(
                 (listeners.supervisor_control, descriptor::SUPERVISOR_CONTROL),
                 (listeners.supervisor_status, descriptor::SUPERVISOR_STATUS),
             ],
+            output: Arc::clone(&output),
         },
         ChildPlan {
             role: Role::Frontdoor,
@@ -84,12 +89,14 @@ pub(crate) fn plans(
                 (listeners.frontdoor_control, descriptor::FRONTDOOR_CONTROL),
                 (listeners.endpoint, descriptor::FRONTDOOR_TCP),
             ],
+            output: Arc::clone(&output),
         },
         ChildPlan {
             role: Role::Broker,
             program: beside("authority-broker")?,
             charter: broker_charter(settings, dirs, start_id)?,
             sockets: vec![(listeners.broker, descriptor::BROKER_SOCKET)],
+            output,
         },
     ])
 }
@@ -261,8 +268,8 @@ impl ChildPlan {
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(standard_error()?)
-            .stderr(Stdio::inherit())
+            .stdout(self.output.stdio()?)
+            .stderr(self.output.stdio()?)
             .fd_mappings(mappings)
             .map_err(io::Error::other)?;
         Ok(command)
@@ -273,11 +280,6 @@ impl ChildPlan {
             dialer.supervisor_has_ended().await;
         }
     }
-}
-
-/// A child's standard output goes where its errors go: the launcher's own is for people.
-fn standard_error() -> io::Result<Stdio> {
-    Ok(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
 struct RunningChild {

@@ -41,6 +41,7 @@ fn world(script: &str) -> World {
         program,
         charter: b"the charter".to_vec(),
         sockets: vec![(socket, descriptor::BROKER_SOCKET)],
+        output: Arc::new(Output::Inherited),
     };
     let stop = watch::Sender::new(Stop::No);
     let running =

@@ -40,6 +40,9 @@ pub(crate) struct UpArguments {
     /// Name of the installation, instead of the configured one.
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Show the whole log, on a terminal too; elsewhere it is always whole.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// Directory of the state, instead of $XDG_STATE_HOME/companion/<profile>.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

@@ -22,6 +22,8 @@ pub(crate) const RESTART_PAUSE: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_secs(10));
 /// What a stop may take beyond the drain time.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Longest that what the processes wrote at their end is waited for.
+pub(crate) const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 /// What the runtime adds to its out-of-memory score: the kernel takes it first.
 pub(crate) const RUNTIME_OOM_SCORE: &str = "800";
 /// Longest a stale runtime may take to end after KILL.

@@ -19,23 +19,25 @@ mod session_bus;
 mod table;
 mod trials;
 mod up;
+mod voice;
 mod watch;
 mod words;
 
-use std::io::{IsTerminal, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::voice::Voice;
 
 fn main() -> ExitCode {
     let arguments = match cli::Cli::parse().command {
         cli::Command::Up(arguments) => arguments,
         cli::Command::Init { arguments } => return init(&arguments),
     };
-    let colours = words::colours_wanted(stderr().is_terminal(), |name| std::env::var(name).ok());
-    tracing_subscriber::fmt().with_writer(stderr).with_ansi(colours).with_target(false).init();
-    match up::up(&arguments) {
+    let voice = Voice::at_start(arguments.verbose);
+    voice.start_log();
+    match up::up(&arguments, voice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("companion: {}", words::message(&error));

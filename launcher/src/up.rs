@@ -12,13 +12,16 @@ use fd_lock::RwLock;
 use peer_socket::peer_credentials;
 use rustix::fs::Mode;
 use rustix::process::umask;
+use tokio::time::timeout;
 
 use crate::children::{self, ChildError};
 use crate::cli::UpArguments;
 use crate::dialer::Dialer;
 use crate::directories::{self, NotPrivate};
+use crate::limits::LAST_WORDS_LIMIT;
 use crate::listeners::{self, BindError, Listeners};
 use crate::reclaim::Record;
+use crate::voice::{Output, Voice, relay};
 use crate::watch::watch_over;
 
 /// Why the companion does not start.
@@ -49,7 +52,7 @@ pub(crate) enum UpError {
 }
 
 /// Starts the three processes and watches over them until TERM or INT.
-pub(crate) fn up(arguments: &UpArguments) -> Result<(), UpError> {
+pub(crate) fn up(arguments: &UpArguments, voice: Voice) -> Result<(), UpError> {
     confine::close_all_but(&[])?;
     umask(Mode::RWXG | Mode::RWXO);
     require_kernel()?;
@@ -72,14 +75,14 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<(), UpError> {
         .collect::<Result<Vec<_>, _>>()?;
 
     listeners::remove_stale_names(&dirs);
-    let outcome = run(&settings, &dirs);
+    let outcome = run(&settings, &dirs, voice);
     listeners::remove_names(&dirs);
     outcome
 }
 
 /// The installation is this process's alone: ends what an earlier start left, runs, and leaves
 /// no process behind.
-fn run(settings: &Settings, dirs: &Dirs) -> Result<(), UpError> {
+fn run(settings: &Settings, dirs: &Dirs, voice: Voice) -> Result<(), UpError> {
     let record = Record::of(dirs);
     if record.reclaim().map_err(UpError::Reclaim)? {
         tracing::warn!("a runtime left from an earlier start was ended");
@@ -87,7 +90,8 @@ fn run(settings: &Settings, dirs: &Dirs) -> Result<(), UpError> {
     let listeners = Listeners::bind(dirs, settings.frontdoor.bind)?;
     let bound = listeners.bound;
     let dialer = Dialer::new(settings, dirs, bound).map_err(UpError::Prepare)?;
-    let plans = children::plans(settings, dirs, listeners, &start_id()?)?;
+    let (output, relayed) = Output::of(voice).map_err(UpError::Prepare)?;
+    let plans = children::plans(settings, dirs, listeners, &start_id()?, output)?;
 
     // One thread spawns all children and lives as long as the process: their parent-death
     // signal follows the thread that forked them.
@@ -96,7 +100,12 @@ fn run(settings: &Settings, dirs: &Dirs) -> Result<(), UpError> {
         .build()
         .map_err(UpError::Prepare)?;
     let drain = Duration::from_secs(settings.runtime.drain_timeout_s);
-    let outcome = runtime.block_on(watch_over(plans, dialer, bound, drain));
+    let relaying = relayed.map(|relayed| runtime.spawn(relay(relayed)));
+    let outcome = runtime.block_on(watch_over(plans, dialer, bound, drain, voice));
+    if let Some(relaying) = relaying {
+        // The last words, which may say why it ended.
+        let _ = runtime.block_on(async { timeout(LAST_WORDS_LIMIT, relaying).await });
+    }
     runtime.shutdown_background();
     outcome.and(record.reclaim().map(drop).map_err(UpError::Reclaim))
 }

@@ -17,6 +17,7 @@ use crate::dialer::Dialer;
 use crate::limits::STOP_GRACE;
 use crate::notify::notify;
 use crate::up::UpError;
+use crate::voice::Voice;
 
 /// Runs until a signal, or until a child cannot be started at all; then nothing runs any more.
 pub(crate) async fn watch_over(
@@ -24,10 +25,11 @@ pub(crate) async fn watch_over(
     dialer: Arc<Dialer>,
     bound: SocketAddr,
     drain: Duration,
+    voice: Voice,
 ) -> Result<(), UpError> {
     let mut signals = Signals::new().map_err(UpError::Prepare)?;
     let (ready_sender, ready) = mpsc::unbounded_channel();
-    tokio::spawn(announce(ready, bound));
+    tokio::spawn(announce(ready, bound, voice));
     let mut household = Household::start(plans, &dialer, &ready_sender);
     drop(ready_sender);
 
@@ -37,6 +39,10 @@ pub(crate) async fn watch_over(
     };
     notify("STOPPING=1");
     tracing::info!("stopping");
+    voice.say(&format!(
+        "\nStopping. Answers under way are given {} s to end; Ctrl-C again stops at once.",
+        drain.as_secs()
+    ));
     let in_time = tokio::select! {
         () = household.stop_in_order(drain) => true,
         () = sleep(drain + STOP_GRACE) => false,
@@ -47,6 +53,7 @@ pub(crate) async fn watch_over(
         household.stop_now().await;
     }
     tracing::info!("stopped");
+    voice.say("Stopped: nothing of it runs any more.");
     outcome
 }
 
@@ -107,12 +114,13 @@ impl Household {
 }
 
 /// Says once, when all three serve, where the endpoint is and what to type next.
-async fn announce(mut ready: mpsc::UnboundedReceiver<Role>, bound: SocketAddr) {
+async fn announce(mut ready: mpsc::UnboundedReceiver<Role>, bound: SocketAddr, voice: Voice) {
     let mut serving = HashSet::new();
     while let Some(role) = ready.recv().await {
         serving.insert(role);
         if serving.len() == 3 {
             eprintln!("The companion is up at http://{bound} (next: companionctl status)");
+            voice.say("It runs until Ctrl-C.");
             notify("READY=1");
             return;
         }

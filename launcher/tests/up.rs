@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -200,6 +201,34 @@ fn each_child_inherits_its_named_descriptors_and_nothing_else() {
 fn descriptors_of(pid: Pid) -> Vec<i32> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
+}
+
+/// On a terminal; elsewhere a service manager keeps the whole log.
+#[test]
+fn a_person_is_shown_warnings_and_what_happens_and_the_log_when_asked() {
+    let noisy = "for level in INFO WARN; do
+        echo \"2026-11-27T15:00:00.0Z  $level module: $level of $NAME\" >&2; done";
+    for (flag, is_shown) in [("", false), ("--verbose", true)] {
+        let installation = Installation::with(&format!("{OBEDIENT}\n{noisy}"));
+        let up = installation.command();
+        let line: Vec<_> = std::iter::once(up.get_program()).chain(up.get_args()).collect();
+        let line = format!("{} {flag}", line.join(" ".as_ref()).to_str().unwrap());
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
+        let mut terminal =
+            script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bsdutils");
+        for name in CHILDREN {
+            installation.pid_of(name);
+        }
+        terminal.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+        let Output { status, stdout, .. } = terminal.wait_with_output().unwrap();
+        let shown = String::from_utf8(stdout).unwrap();
+        assert!(status.success(), "{shown}");
+        assert_eq!(shown.contains("INFO of frontdoor"), is_shown, "{shown}");
+        assert!(shown.contains("WARN of frontdoor"), "{shown}");
+        assert_eq!(shown.contains("Stopped: nothing"), !is_shown, "{shown}");
+        assert_eq!(shown.contains("module"), is_shown, "{shown}");
+    }
 }
 
 #[test]
