@@ -84,6 +84,33 @@ async fn the_page_keeps_its_key_to_itself_and_its_address_opens_it_once() -> Res
     until(&mut browser, &page, &says("#gate", "does not answer")).await
 }
 
+/// `docs/ui-light.png` and `docs/ui-dark.png`, as docs/development.md says; look at them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "draws the pictures of the documents"]
+async fn the_pictures_of_the_page_are_taken_anew() -> Result<()> {
+    let docs = std::env::var("COMPANION_PICTURES").context("COMPANION_PICTURES names no place")?;
+    let world = World::ready().await?;
+    let ui = Ui::start(&world).await?;
+    let mut browser = Browser::start(&[], &[]).await?;
+    let page = browser.open(ui.url()).await?;
+    until(&mut browser, &page, &says("#state", "Available")).await?;
+    until(&mut browser, &page, &says(".file-fit[data-fits]", "it needs about")).await?;
+    let questions = [
+        "Say in one short sentence: the hall is being painted, so the committee meets on Thursday.",
+        "Now write a Python function that says which weekday a date is, in a code block.",
+    ];
+    for (before, question) in questions.into_iter().enumerate() {
+        ask(&mut browser, &page, question).await?;
+        let answered = "document.querySelectorAll('.turn[data-role=assistant][aria-busy=false]')";
+        until(&mut browser, &page, &format!("{answered}.length > {before}")).await?;
+    }
+    for scheme in ["light", "dark"] {
+        let picture = browser.picture(&page, (1280, 1040), scheme).await?;
+        std::fs::write(format!("{docs}/ui-{scheme}.png"), picture)?;
+    }
+    Ok(())
+}
+
 const TOLD: &str = "({
     asked: document.querySelector('.turn[data-role=user] .said').textContent,
     answer: document.querySelector('.turn[data-role=assistant] .said').textContent,

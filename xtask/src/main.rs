@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | demo | test | bench | walkthrough | check`.
+//! The project's own commands: `cargo xtask setup | demo | test | bench | walkthrough | picture | check`.
 //!
 //! Synchronous and small on purpose: it is compiled before anything else is, and it runs other
 //! programs. Nothing of the product is linked.
@@ -9,6 +9,7 @@
 mod bench;
 mod check;
 mod demo;
+mod picture;
 mod process;
 mod report;
 mod setup;
@@ -45,8 +46,10 @@ enum Command {
     Test(test::TestArgs),
     /// Run benchmarks by name: ours beside others, same machine, same run
     Bench(bench::BenchArgs),
-    /// Type what the README says in an empty home, from clone to an answer, and time it
+    /// Type what the README says as a newcomer, from clone to an answer, and tell the time it takes
     Walkthrough,
+    /// Draw what a terminal shows: `tmux capture-pane -e -p | cargo xtask picture > docs/top.svg`
+    Picture,
     /// Format, lints and the crate graph: the quick look before a commit
     Check,
     /// Become another program that ends with this one (used by the other commands)
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Picture => picture::run(),
         Command::Walkthrough => walkthrough::run(),
         Command::Check => check::run(),
         Command::Child { parent, program } => process::become_program(parent, &program),

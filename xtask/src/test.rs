@@ -70,10 +70,10 @@ impl Tier {
 /// What the tests are told of this machine.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
-    assets: Assets,
+    pub(crate) assets: Assets,
     python: OsString,
     node: Node,
-    path: OsString,
+    pub(crate) path: OsString,
 }
 
 /// Runs them.

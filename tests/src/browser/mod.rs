@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -133,6 +134,32 @@ impl Browser {
             bail!("the page threw: {}", answer["exceptionDetails"]);
         }
         Ok(answer["result"]["value"].clone())
+    }
+
+    /// A PNG of what a window of this size shows, as it looks by day or by night.
+    ///
+    /// # Errors
+    /// When there is no picture.
+    pub async fn picture(
+        &mut self,
+        page: &Page,
+        (width, height): (u32, u32),
+        scheme: &str,
+    ) -> Result<Vec<u8>> {
+        let session = Some(page.session.as_str());
+        let window = json!({ "width": width, "height": height, "deviceScaleFactor": 1,
+            "mobile": false });
+        self.call(session, "Emulation.setDeviceMetricsOverride", window).await?;
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call(session, "Emulation.setEmulatedMedia", media).await?;
+        // Drawn anew by then.
+        let drawn =
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))";
+        self.evaluate(page, &format!("{drawn}.then(() => true)")).await?;
+        let taken =
+            self.call(session, "Page.captureScreenshot", json!({ "format": "png" })).await?;
+        let data = taken["data"].as_str().context("no picture")?;
+        Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
     }
 
     /// Closes a tab.

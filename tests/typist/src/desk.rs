@@ -20,12 +20,16 @@ pub struct Desk {
     terminals: Vec<Terminal>,
 }
 
-/// A command that was typed, and how long it took.
+/// A command that was typed, and what that came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// The command.
     pub command: String,
-    /// From its typing to its end, or to its being up.
+    /// Keys that were pressed for it, answers to its questions among them.
+    pub keys: usize,
+    /// What was shown until its end, or until it was up.
+    pub told: String,
+    /// From its last key to its end, or to its being up.
     pub took: Duration,
 }
 
@@ -56,20 +60,24 @@ impl Desk {
     fn does(&mut self, step: &Step, stays: &[(&str, &str)]) -> Result<Done> {
         eprintln!("$ {}", step.command);
         let limit = if step.command.starts_with("cargo ") { COMPILING } else { LIMIT };
-        let began = Instant::now();
         let terminal = self.free_terminal()?;
+        let (began, before) = (Instant::now(), terminal.keys());
         let stays = stays.iter().find(|(command, _)| step.command.starts_with(command));
-        if let Some((_, text)) = stays {
-            terminal.leaves_running(&step.command, text, limit)?;
-            self.open()?;
+        let told = if let Some((_, text)) = stays {
+            terminal.leaves_running(&step.command, text, limit)?
         } else {
             let typed = terminal.types(&step.command, limit)?;
             ensure!(typed.code == 0, "{}: exit code {}\n{}", step.command, typed.code, typed.told);
             if !step.shown.is_empty() {
                 same_in_essence(&step.shown, &typed.told).with_context(|| step.command.clone())?;
             }
+            typed.told
+        };
+        let (took, keys) = (began.elapsed(), terminal.keys() - before);
+        if stays.is_some() {
+            self.open()?;
         }
-        Ok(Done { command: step.command.clone(), took: began.elapsed() })
+        Ok(Done { command: step.command.clone(), keys, told, took })
     }
 
     /// Ends what was left running, the newest first.

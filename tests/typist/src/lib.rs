@@ -10,5 +10,5 @@ mod terminal;
 
 pub use desk::{Desk, Done};
 pub use essence::same_in_essence;
-pub use page::{Block, Step, blocks};
+pub use page::{Block, Step, blocks, section};
 pub use terminal::{Terminal, Typed};

@@ -46,6 +46,25 @@ pub fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
+/// What stands beneath a heading, up to the next one.
+#[must_use]
+pub fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (mut from, mut at, mut within) = (None, 0, false);
+    for line in page.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        within ^= line.starts_with(FENCE);
+        if line.starts_with('#') && !within {
+            match from {
+                Some(from) => return &page[from..start],
+                None if line.trim_start_matches('#').trim() == heading => from = Some(at),
+                None => {}
+            }
+        }
+    }
+    from.map_or("", |from| &page[from..])
+}
+
 impl<'a> Block<'a> {
     /// The name that the first line gives the block, in a comment of its language, when it is to
     /// be a file.
@@ -97,6 +116,15 @@ mod tests {
         assert_eq!((python.heading, python.file_name()), ("Two", Some("a.py")));
         assert_eq!(python.text, "# a.py\n# Not a heading\n");
         assert_eq!(console.file_name(), None);
+    }
+
+    #[test]
+    fn a_section_goes_to_the_next_heading_and_a_remark_in_a_block_is_none() {
+        assert!(
+            section(PAGE, "One").starts_with("\ntext") && section(PAGE, "One").ends_with("```\n")
+        );
+        assert!(section(PAGE, "Two").contains("# Not a heading"));
+        assert_eq!(section(PAGE, "Three"), "");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Terminal {
     screen: Receiver<Vec<u8>>,
     unread: Vec<u8>,
     passphrase: Option<String>,
+    keys: usize,
 }
 
 /// What a command came to.
@@ -65,7 +66,8 @@ impl Terminal {
         let keyboard = script.stdin.take().context("no keyboard")?;
         let screen = follow(script.stdout.take().context("no screen")?);
         let passphrase = passphrase.map(str::to_owned);
-        let mut terminal = Self { script, keyboard, screen, unread: Vec::new(), passphrase };
+        let mut terminal =
+            Self { script, keyboard, screen, unread: Vec::new(), passphrase, keys: 0 };
         terminal.until_prompt(Duration::from_secs(30))?;
         Ok(terminal)
     }
@@ -79,18 +81,24 @@ impl Terminal {
         self.until_prompt(limit).with_context(|| command.to_owned())
     }
 
-    /// Types a command that goes on, and waits until it has shown this text.
+    /// Types a command that goes on, waits until it has shown this text, and tells what it showed.
     ///
     /// # Errors
     /// When it does not in time, or ends.
-    pub fn leaves_running(&mut self, command: &str, text: &str, limit: Duration) -> Result<()> {
+    pub fn leaves_running(&mut self, command: &str, text: &str, limit: Duration) -> Result<String> {
         self.presses(format!("{command}\n").as_bytes())?;
         let deadline = Instant::now() + limit;
         while !self.seen().contains(text) {
             ensure!(ended(&self.seen()).is_none(), "{command} ended: {}", self.seen());
             self.looks(deadline).with_context(|| format!("{command} does not show {text:?}"))?;
         }
-        Ok(())
+        Ok(self.seen())
+    }
+
+    /// Keys that were pressed so far.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys
     }
 
     /// Presses Ctrl-C and waits for the end of what ran.
@@ -119,6 +127,7 @@ impl Terminal {
     }
 
     fn presses(&mut self, keys: &[u8]) -> Result<()> {
+        self.keys += String::from_utf8_lossy(keys).chars().count();
         self.keyboard.write_all(keys)?;
         Ok(self.keyboard.flush()?)
     }
@@ -188,6 +197,7 @@ mod tests {
     fn a_command_shows_what_it_prints_and_how_it_ended() {
         let mut terminal = terminal();
         let typed = terminal.types("for n in 1 2 \\\n  3; do echo $n; done; (exit 3)", LIMIT);
+        assert_eq!(terminal.keys(), "for n in 1 2 \\\n  3; do echo $n; done; (exit 3)\n".len());
         assert_eq!(typed.unwrap(), Typed { code: 3, told: "1\n2\n3\n".to_owned() });
         let typed = terminal.types("here=there # a remark", LIMIT).unwrap();
         assert_eq!((typed.code, &*typed.told), (0, ""));
