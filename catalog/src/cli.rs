@@ -19,6 +19,7 @@ Example:
   companionctl catalog add ~/Downloads/model.gguf --dir ~/catalog --license Apache-2.0
   companionctl catalog add https://models.example.com/m.gguf --dir ~/catalog --license MIT
   companionctl catalog add /usr/local/bin/llama-server --dir ~/catalog --license MIT
+  companionctl catalog add llama-b1-bin-ubuntu-x64.tar.gz --dir ~/catalog --license MIT
   companionctl catalog publish --dir ~/catalog"
 )]
 pub(crate) struct Cli {
@@ -36,12 +37,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make an empty catalog, its keys sealed with a passphrase
     Init(InitArgs),
-    /// Show what a model file says of itself
+    /// Show what a model, or the archive of a runtime, says of itself
     Show {
-        /// The GGUF file
+        /// The file
         file: PathBuf,
     },
-    /// Take a model (GGUF) or a runtime (a Linux program) into the next publication
+    /// Take a model (GGUF) or a runtime (a Linux program, or a tar.gz of one) into the next publication
     Add(AddArgs),
     /// Sign what was added: from now on the companion lists it
     Publish {

@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use crate::examine::is_listable;
+use crate::examine::{is_listable, unknown_kind};
+use crate::lock::growing;
 use crate::refusal::Refusal;
 use crate::tls;
 
@@ -63,7 +64,7 @@ fn hex(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(text, 16).ok()
 }
 
-/// Downloads into a file of mode 0600 in `dir`, which goes away with the value.
+/// Downloads into a file of mode 0600 of the catalog in `dir`, which goes away with the value.
 pub(crate) async fn download(
     url: Url,
     ca_file: Option<&Path>,
@@ -147,7 +148,7 @@ async fn save(response: Response<Incoming>, dir: &Path, shows: bool) -> Result<N
     let announced = announced.with_context(silent)?;
     leave_room(announced, dir)?;
     let bar = bar(announced, shows);
-    let mut file = NamedTempFile::new_in(dir).with_context(room)?;
+    let mut file = growing(dir).with_context(room)?;
     let (mut body, mut head) = (response.into_body(), Vec::new());
     while let Some(frame) = in_time(body.frame()).await? {
         let frame = frame.map_err(|_| {
@@ -158,8 +159,7 @@ async fn save(response: Response<Incoming>, dir: &Path, shows: bool) -> Result<N
         if head.len() < 4 {
             head.extend_from_slice(&bytes[..bytes.len().min(4)]);
             if head.len() >= 4 && !is_listable(&head) {
-                let what = "What lies there is neither a GGUF model nor a Linux program";
-                bail!(Refusal::new("unknown_kind", what, WHERE));
+                bail!(unknown_kind("What lies there is"));
             }
         }
         file.write_all(&bytes).with_context(room)?;

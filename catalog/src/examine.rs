@@ -6,14 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use crate::refusal::Refusal;
 
+/// How a model begins (ggml, docs/gguf.md).
+const GGUF: &[u8] = b"GGUF";
 /// How a program begins (elf(5)).
 const ELF: &[u8] = b"\x7fELF";
+/// How an archive begins, or whatever else was compressed by gzip (RFC 1952).
+const GZIP: &[u8] = &[0x1f, 0x8b];
 /// Longest id, licence or version (the companion takes no longer one).
 const MAX_FIELD_CHARS: usize = 128;
 
@@ -46,6 +51,14 @@ pub(crate) struct Facts {
     name: Option<String>,
 }
 
+/// What is in the archive of a runtime.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ArchiveFacts {
+    program_head: Vec<u8>,
+    program: String,
+    files: u64,
+}
+
 /// Looks at a file that is to be listed as `described`.
 pub(crate) fn examine(file: &Path, described: Described) -> Result<Examined> {
     // A cache of downloads may hold links: what they point to is what is meant.
@@ -57,13 +70,18 @@ pub(crate) fn examine(file: &Path, described: Described) -> Result<Examined> {
         bail!(Refusal::new("malformed_id", what, "Give one: --id ID."));
     }
     let head = head_of(&source)?;
-    let mut custom = if head.starts_with(b"GGUF") {
+    let runtime_license = described.license.clone().or(described.runtime_license);
+    let mut custom = if head.starts_with(GGUF) {
         model(&source, described.license)?
     } else if head.starts_with(ELF) {
-        runtime(&head, described.license.or(described.runtime_license), described.version)?
+        runtime(&head, runtime_license, described.version)?
+    } else if head.starts_with(GZIP) {
+        let program = archive_facts_of(&source)?.program_head;
+        let mut custom = runtime(&program, runtime_license, described.version)?;
+        custom.insert("format".to_owned(), json!("tar.gz"));
+        custom
     } else {
-        let what = format!("{} is neither a GGUF model nor a Linux program", file.display());
-        bail!(Refusal::new("unknown_kind", what, "Name another file."));
+        bail!(unknown_kind(&format!("{} is", file.display())));
     };
     custom.insert("id".to_owned(), json!(id));
     Ok(Examined { source, id, custom })
@@ -71,7 +89,13 @@ pub(crate) fn examine(file: &Path, described: Described) -> Result<Examined> {
 
 /// Whether a file that begins so may be listed.
 pub(crate) fn is_listable(head: &[u8]) -> bool {
-    head.starts_with(b"GGUF") || head.starts_with(ELF)
+    [GGUF, ELF, GZIP].iter().any(|magic| head.starts_with(magic))
+}
+
+/// `what`: the file and its verb.
+pub(crate) fn unknown_kind(what: &str) -> Refusal {
+    let what = format!("{what} neither a GGUF model nor a Linux program nor an archive of one");
+    Refusal::new("unknown_kind", what, "Name another file.")
 }
 
 fn head_of(file: &Path) -> Result<Vec<u8>> {
@@ -103,9 +127,30 @@ fn model(file: &Path, license: Option<String>) -> Result<Map<String, Value>> {
     })))
 }
 
+/// What a file says of itself: to people, and to programs.
+pub(crate) fn show(file: &Path) -> Result<(String, Value)> {
+    if head_of(file)?.starts_with(GZIP) {
+        let facts = archive_facts_of(file)?;
+        return Ok((facts.for_people(), json!({ "program": facts.program, "files": facts.files })));
+    }
+    let facts = facts_of(file)?;
+    Ok((facts.for_people(), serde_json::to_value(facts)?))
+}
+
+fn facts_of(file: &Path) -> Result<Facts> {
+    let what = format!("{} is no usable model", file.display());
+    said_of(file, &|| Refusal::new("malformed_model", what.clone(), "Download it again."))
+}
+
+fn archive_facts_of(file: &Path) -> Result<ArchiveFacts> {
+    let what = format!("{} is no usable archive of a runtime", file.display());
+    let next = "docs/catalog.md says what may be in one.";
+    said_of(file, &|| Refusal::new("malformed_archive", what.clone(), next))
+}
+
 /// Asks `gguf-facts`, which lies beside this program and confines itself: the file came from
 /// anywhere.
-pub(crate) fn facts_of(file: &Path) -> Result<Facts> {
+fn said_of<T: DeserializeOwned>(file: &Path, malformed: &dyn Fn() -> Refusal) -> Result<T> {
     let program = std::env::current_exe()?.with_file_name("gguf-facts");
     let output = Command::new(&program)
         .env_clear()
@@ -117,10 +162,6 @@ pub(crate) fn facts_of(file: &Path) -> Result<Facts> {
             let what = format!("{} cannot be started", program.display());
             Refusal::new("program_not_started", what, "Install the companion's programs together.")
         })?;
-    let malformed = || {
-        let what = format!("{} is no usable model", file.display());
-        Refusal::new("malformed_model", what, "Download it again.")
-    };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim().trim_start_matches("gguf-facts: ").to_owned();
@@ -129,9 +170,17 @@ pub(crate) fn facts_of(file: &Path) -> Result<Facts> {
     serde_json::from_slice(&output.stdout).with_context(malformed)
 }
 
+impl ArchiveFacts {
+    /// On one line. The name was judged: letters, digits and a few signs.
+    fn for_people(&self) -> String {
+        let arch = arch_of(&self.program_head).unwrap_or("an unknown processor");
+        format!("a runtime for {arch}: {}, {} files", self.program, self.files)
+    }
+}
+
 impl Facts {
     /// On one line; what is no plain text is not shown, since the file came from anywhere.
-    pub(crate) fn for_people(&self) -> String {
+    fn for_people(&self) -> String {
         let plain = |text: &Option<String>| text.clone().and_then(|text| field(text).ok());
         let context = self.context_length.map_or_else(String::new, |it| format!(", {it} tokens"));
         format!(
@@ -149,16 +198,11 @@ fn runtime(
     license: Option<String>,
     version: Option<String>,
 ) -> Result<Map<String, Value>> {
-    // e_machine of elf(5), little endian.
-    let arch = match head.get(18..20) {
-        Some([62, 0]) => "x86_64",
-        Some([183, 0]) => "aarch64",
-        _ => bail!(Refusal::new(
-            "unknown_kind",
-            "The program is for another processor than x86_64 or aarch64",
-            "Name another file.",
-        )),
-    };
+    let arch = arch_of(head).context(Refusal::new(
+        "unknown_kind",
+        "The program is for another processor than x86_64 or aarch64, or is none",
+        "Name another file.",
+    ))?;
     let license = license.context(Refusal::new(
         "license_missing",
         "A runtime does not say its licence itself",
@@ -172,6 +216,15 @@ fn runtime(
         "kind": "runtime", "license": field(license)?, "os": "linux", "arch": arch,
         "version": field(version)?,
     })))
+}
+
+/// `e_machine` of elf(5), little endian.
+fn arch_of(head: &[u8]) -> Option<&'static str> {
+    match head.get(18..20).filter(|_| head.starts_with(ELF)) {
+        Some([62, 0]) => Some("x86_64"),
+        Some([183, 0]) => Some("aarch64"),
+        _ => None,
+    }
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -203,7 +256,9 @@ fn is_id(text: &str) -> bool {
 
 /// The id of a file of this name, unless another is given.
 pub(crate) fn id_of(name: &str) -> String {
-    let stem = name.strip_suffix(".gguf").unwrap_or(name).to_ascii_lowercase();
+    let endings = [".gguf", ".tar.gz", ".tgz"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let stem = stem.to_ascii_lowercase();
     stem.chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
         .collect()

@@ -9,6 +9,7 @@ mod download;
 mod entry;
 mod examine;
 mod keys;
+mod lock;
 mod passphrase;
 mod refusal;
 mod repository;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::cli::{AddArgs, Cli, Command, InitArgs, PUBLISHED_DAYS};
+use crate::cli::{AddArgs, Cli, Command, InitArgs, PUBLISHED_DAYS, Place};
 use crate::entry::Draft;
 use crate::examine::{Described, examine, id_of};
 use crate::refusal::Refusal;
@@ -67,14 +68,14 @@ async fn run(cli: Cli) -> Result<Said> {
     match &cli.command {
         Command::Init(args) => init(args, cli.passphrase_file.as_ref()).await,
         Command::Show { file } => {
-            let facts = examine::facts_of(file)?;
-            Ok(Said { text: facts.for_people(), object: serde_json::to_value(facts)? })
+            let (text, object) = examine::show(file)?;
+            Ok(Said { text, object })
         }
         Command::Add(args) => add(args, !cli.json && stderr().is_terminal()).await,
         Command::Publish { place, days } => {
-            let repository = Repository::open(&place.dir)?;
+            let (repository, passphrase, _lock) = to_sign(place, known)?;
             let draft = Draft::read(repository.dir())?;
-            let version = repository.publish(&draft, &known()?, *days).await?;
+            let version = repository.publish(&draft, &passphrase, *days).await?;
             let entries = draft.len();
             Ok(Said {
                 text: format!(
@@ -84,7 +85,8 @@ async fn run(cli: Cli) -> Result<Said> {
             })
         }
         Command::Rotate { place } => {
-            let root = Repository::open(&place.dir)?.rotate(&known()?).await?;
+            let (repository, passphrase, _lock) = to_sign(place, known)?;
+            let root = repository.rotate(&passphrase).await?;
             Ok(Said {
                 text: format!("Both keys are replaced, by root {root}.\n{}", place.next("publish")),
                 object: json!({ "root_version": root }),
@@ -100,6 +102,18 @@ async fn run(cli: Cli) -> Result<Said> {
             })
         }
     }
+}
+
+/// The catalog, locked, and the passphrase of its keys.
+fn to_sign<P>(
+    place: &Place,
+    known: impl FnOnce() -> Result<P>,
+) -> Result<(Repository, P, lock::Lock)> {
+    let there = Repository::open(&place.dir)?;
+    let passphrase = known()?;
+    let lock = lock::lock(there.dir())?;
+    // Opened anew under the lock: somebody else may have replaced its keys meanwhile.
+    Ok((Repository::open(&place.dir)?, passphrase, lock))
 }
 
 /// All of it or nothing: the catalog is made beside its place, and moved there once it is whole.
@@ -155,8 +169,10 @@ async fn add(args: &AddArgs, shows: bool) -> Result<Said> {
         version: args.version.clone(),
         runtime_license: None,
     };
+    let examined = examine(file, described)?;
+    let _lock = lock::lock(repository.dir())?;
     let mut draft = Draft::read(repository.dir())?;
-    let (id, sha256) = draft.take(examine(file, described)?)?;
+    let (id, sha256) = draft.take(examined)?;
     draft.write()?;
     // Whoever signs says what the bytes are to be: the page of a download may say it too.
     let compare = match &url {
@@ -171,9 +187,8 @@ async fn add(args: &AddArgs, shows: bool) -> Result<Said> {
 
 /// Downloads until Ctrl-C; what came is then thrown away.
 async fn fetch(url: &Url, args: &AddArgs, dir: &Path, shows: bool) -> Result<NamedTempFile> {
-    let targets = dir.join("targets");
     tokio::select! {
-        file = download::download(url.clone(), args.ca_file.as_deref(), &targets, shows) => file,
+        file = download::download(url.clone(), args.ca_file.as_deref(), dir, shows) => file,
         _ = tokio::signal::ctrl_c() => {
             let next = "Nothing of it was kept.";
             Err(Refusal::new("download_cancelled", "The download was stopped", next).into())

@@ -38,10 +38,6 @@ pub(crate) const GARBAGE_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const MAX_RECORD_BYTES: u64 = 4096;
 /// Bytes of a record of unpacked files.
 pub(crate) const MAX_FILES_RECORD_BYTES: u64 = 2 * 1024 * 1024;
-/// Bytes of what an archive says of its next entry beside the entry's own header.
-pub(crate) const MAX_ARCHIVE_NOTE_BYTES: u64 = 64 * 1024;
-/// Bytes behind the last entry of an archive.
-pub(crate) const MAX_ARCHIVE_PADDING: u64 = 1024 * 1024;
 /// Bytes of a note of where a download comes from.
 pub(crate) const MAX_ORIGIN_BYTES: u64 = 16 * 1024;
 /// Characters of an entity tag that is kept.

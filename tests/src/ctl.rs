@@ -4,8 +4,8 @@ use std::process::{ExitStatus, Output};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 
 use crate::World;
 
@@ -23,6 +23,62 @@ impl World {
         ensure!(line.contains(r#""event":"authorize""#), "{line}");
         program.stdout = Some(output.into_inner());
         Ok(program)
+    }
+
+    /// `companionctl --json` with these arguments, its lines read as they come; gone when it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn watched(&self, arguments: &[&str]) -> Result<Watched> {
+        let mut program = self.companion.command(&[&["--json"], arguments].concat())?.spawn()?;
+        let output = program.stdout.take().context("no standard output")?;
+        Ok(Watched { program, lines: BufReader::new(output).lines() })
+    }
+}
+
+/// A command that takes time.
+#[derive(Debug)]
+pub struct Watched {
+    program: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watched {
+    /// The next object it prints; `None` when it has ended.
+    ///
+    /// # Errors
+    /// When a line is no object.
+    pub async fn next(&mut self) -> Result<Option<Value>> {
+        let line = self.lines.next_line().await?;
+        line.map(|line| serde_json::from_str(&line).with_context(|| line)).transpose()
+    }
+
+    /// Its objects up to the first one that is as wanted.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
+        let mut seen = Vec::new();
+        while let Some(line) = self.next().await? {
+            let is_last = wanted(&line);
+            seen.push(line);
+            if is_last {
+                return Ok(seen);
+            }
+        }
+        anyhow::bail!("it ended: {seen:?}")
+    }
+
+    /// Ends it as Ctrl-C does.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn interrupt(mut self) -> Result<ExitStatus> {
+        let pid = i32::try_from(self.program.id().context("it has ended")?)?;
+        let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+        Ok(self.program.wait().await?)
     }
 }
 

@@ -70,6 +70,22 @@ pub async fn post(address: &str, path: &str, token: &str, body: &str) -> Result<
     raw_request(address, post_bytes(address, path, token, body).as_bytes()).await
 }
 
+/// A body for `/v1/chat/completions` whose answer is short.
+pub const ONE_WORD: &str =
+    r#"{"max_tokens":8,"messages":[{"role":"user","content":"Say one word."}]}"#;
+
+/// Asks for [`ONE_WORD`].
+///
+/// # Errors
+/// Unless the model answers with text.
+pub async fn say_one_word(address: &str, token: &str) -> Result<()> {
+    let answer = post(address, "/v1/chat/completions", token, ONE_WORD).await?;
+    let said: serde_json::Value = serde_json::from_slice(&answer.body)?;
+    let text = said["choices"][0]["message"]["content"].as_str();
+    anyhow::ensure!(text.is_some_and(|text| !text.is_empty()), "{} {said}", answer.status);
+    Ok(())
+}
+
 /// POST of a JSON body whose answer streams; yields once the first body byte is there. Dropping
 /// it closes the connection.
 ///

@@ -15,15 +15,16 @@ const INPUT_AND_OUTPUT: &str = "tokio tokio-util mio hyper tonic axum socket2 ru
 /// Every crate of the workspace, and the workspace crates it may name.
 const ARROWS: &str = "
 authority-broker: authority-core authority-api runtime-api frontdoor-api monitor-api peer-socket confine capabilities companion-settings
-runtime-supervisor: runtime-core runtime-api monitor-api peer-socket confine capabilities companion-settings
+runtime-supervisor: runtime-core runtime-archive runtime-api monitor-api peer-socket confine capabilities companion-settings
 runtime-jail: confine
 frontdoor: frontdoor-core frontdoor-api runtime-api monitor-api peer-socket confine capabilities companion-settings
 companion-launcher: confine monitor-api peer-socket companion-settings
 companionctl: authority-api runtime-api frontdoor-api capability-api peer-socket confine companion-settings
 companion-catalog:
-gguf-facts: confine
+gguf-facts: confine runtime-archive
 authority-core:
 runtime-core:
+runtime-archive: runtime-core
 frontdoor-core:
 authority-api:
 runtime-api:

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use promises::{World, post};
+use promises::{ONE_WORD, World, post, say_one_word};
 use serde_json::{Value, json};
 
 /// Shorter than the pause between two health probes, long enough for a start to be seen done.
@@ -26,11 +26,7 @@ async fn an_idle_model_leaves_memory_and_the_next_request_has_it_back() -> Resul
     ensure!(is_gone(first), "the process is still there");
 
     let (address, token) = world.endpoint_and_token().await?;
-    let body = r#"{"max_tokens":8,"messages":[{"role":"user","content":"Say one word."}]}"#;
-    let answer = post(&address, "/v1/chat/completions", &token, body).await?;
-    let said: Value = serde_json::from_slice(&answer.body)?;
-    let text = said["choices"][0]["message"]["content"].as_str();
-    ensure!(text.is_some_and(|text| !text.is_empty()), "{} {said}", answer.status);
+    say_one_word(&address, &token).await?;
     let status = world.status_when(|it| it["available"] == true).await?;
     let second = status["pids"]["runtime"].as_u64().with_context(|| status.to_string())?;
     ensure!(second != u64::from(first), "the same process");
@@ -44,7 +40,7 @@ async fn an_idle_model_leaves_memory_and_the_next_request_has_it_back() -> Resul
     ensure!(stopped.status.success(), "{stopped:?}");
     let status = world.status().await?;
     ensure!(!sleeps(&status) && status["model"].is_null(), "stopped is not asleep: {status}");
-    let refused = post(&address, "/v1/chat/completions", &token, body).await?;
+    let refused = post(&address, "/v1/chat/completions", &token, ONE_WORD).await?;
     ensure!((refused.status, refused.code()?.as_str()) == (503, "not_ready"), "{refused:?}");
     world.stop().await
 }

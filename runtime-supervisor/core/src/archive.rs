@@ -14,7 +14,7 @@ use crate::bounds::{
 use crate::{ConfirmedFile, FileIdentity, Reason};
 
 /// The program that an archive must hold once, in whatever directory.
-const PROGRAM: &str = "llama-server";
+pub const PROGRAM: &str = "llama-server";
 /// Set-user-ID, set-group-ID and sticky bits.
 const SPECIAL_MODES: u32 = 0o7000;
 

@@ -21,7 +21,7 @@ mod reason;
 mod source;
 
 pub use archive::{
-    ArchiveSurvey, EntryKind, EntryName, Layout, Unpack, UnpackedFiles, UntrustedEntry,
+    ArchiveSurvey, EntryKind, EntryName, Layout, PROGRAM, Unpack, UnpackedFiles, UntrustedEntry,
 };
 pub use crash::{CrashHistory, CrashVerdict};
 pub use figures::{CpuClock, ProcessFigures, cpu_percent};

@@ -2,30 +2,22 @@
 //! `<sha256>.files.json` saying which files those were. What is half unpacked is called
 //! `<sha256>.unpacking/` and never used.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use flate2::read::MultiGzDecoder;
 use runtime_core::bounds::{MAX_ARCHIVE_DEPTH, MAX_ARCHIVE_ENTRIES};
-use runtime_core::{
-    ArchiveSurvey, Digest, EntryKind, EntryName, FileIdentity, Layout, Reason, Spec, Unpack,
-    UnpackedFiles, UntrustedEntry,
-};
+use runtime_core::{Digest, EntryName, FileIdentity, Layout, Reason, Spec, UnpackedFiles};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, fsync, linkat, mkdirat, openat,
     openat2, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
-use tar::{Entry, EntryType, PaxExtensions};
 
 use super::partial::write_error;
 use super::{DigestLock, Kind, Opened, Store, identity, read_private, unavailable, write_private};
-use crate::limits::{
-    HASH_PIECE, MAX_ARCHIVE_NOTE_BYTES, MAX_ARCHIVE_PADDING, MAX_FILES_RECORD_BYTES,
-};
+use crate::limits::{HASH_PIECE, MAX_FILES_RECORD_BYTES};
 
 /// Libraries and the rest are read; nobody writes them.
 const READ_ONLY: Mode = Mode::from_raw_mode(0o400);
@@ -163,22 +155,10 @@ fn unpacking_name(digest: Digest) -> String {
 /// Writes the files of an archive beneath an empty directory, each on disk when it returns. What is
 /// refused is never synced: thousands of small files would take minutes for nothing.
 fn extract(archive: File, archive_bytes: u64, into: &OwnedFd) -> Result<Layout, Reason> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(archive));
-    let mut survey = ArchiveSurvey::of(archive_bytes);
-    let mut notes = Notes::default();
-    // Raw: what an extension says is read here, within bounds, and nothing of it but names.
-    for entry in archive.entries().map_err(malformed)?.raw(true) {
-        let mut entry = entry.map_err(malformed)?;
-        if notes.take(&mut entry)? {
-            continue;
-        }
-        let notes = std::mem::take(&mut notes);
-        if let Unpack::File(name, bytes) = survey.judge(&notes.applied_to(&entry)?)? {
-            write_file(&mut entry, bytes, into, &name)?;
-        }
-    }
-    ends_soon(archive.into_inner())?;
-    let layout = survey.finish()?;
+    let mut piece = vec![0; HASH_PIECE];
+    let layout = runtime_archive::read(archive, archive_bytes, |name, bytes, from| {
+        write_file(from, bytes, &mut piece, into, name)
+    })?;
     for name in observe(into)?.keys() {
         fsync(open_beneath(into, name, OFlags::RDONLY)?).map_err(unavailable)?;
     }
@@ -192,92 +172,10 @@ fn extract(archive: File, archive_bytes: u64, into: &OwnedFd) -> Result<Layout, 
     Ok(layout)
 }
 
-/// Reads the padding behind the last entry, and with it the checksum of what was compressed.
-fn ends_soon(mut rest: impl Read) -> Result<(), Reason> {
-    let padding = std::io::copy(&mut (&mut rest).take(MAX_ARCHIVE_PADDING), &mut std::io::sink());
-    match padding.map_err(malformed)? < MAX_ARCHIVE_PADDING {
-        true => Ok(()),
-        false => Err(Reason::MalformedArchive),
-    }
-}
-
-/// What extension entries say of the next entry.
-#[derive(Default)]
-struct Notes {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-}
-
-impl Notes {
-    /// Takes an extension entry (pax of POSIX.1-2024, long names of GNU tar); false for any other.
-    fn take<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, Reason> {
-        match entry.header().entry_type() {
-            EntryType::XGlobalHeader => note(entry).map(|_| ())?,
-            EntryType::GNULongName => self.name = Some(c_string(note(entry)?)),
-            EntryType::GNULongLink => self.link = Some(c_string(note(entry)?)),
-            EntryType::XHeader => {
-                for said in PaxExtensions::new(&note(entry)?) {
-                    let said = said.map_err(malformed)?;
-                    match said.key_bytes() {
-                        b"path" => self.name = Some(said.value_bytes().to_vec()),
-                        b"linkpath" => self.link = Some(said.value_bytes().to_vec()),
-                        // Another size than the header's: nothing after it would be what it seems.
-                        b"size" => return Err(Reason::MalformedArchive),
-                        key if key.starts_with(b"GNU.sparse.") => {
-                            return Err(Reason::MalformedArchive);
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    /// The entry that they are about.
-    fn applied_to<'e, R: Read>(
-        self,
-        entry: &'e Entry<'_, R>,
-    ) -> Result<UntrustedEntry<'e>, Reason> {
-        let header = entry.header();
-        let link = || {
-            let link = self.link.map(Cow::Owned).or_else(|| header.link_name_bytes());
-            link.ok_or(Reason::MalformedArchive)
-        };
-        let kind = match header.entry_type() {
-            EntryType::Regular => EntryKind::File(header.entry_size().map_err(malformed)?),
-            EntryType::Directory => EntryKind::Directory,
-            EntryType::Link => EntryKind::HardLink(link()?),
-            EntryType::Symlink => EntryKind::SymbolicLink(link()?),
-            _ => return Err(Reason::MalformedArchive),
-        };
-        let name = self.name.map_or_else(|| header.path_bytes(), Cow::Owned);
-        Ok(UntrustedEntry { name, kind, mode: header.mode().map_err(malformed)? })
-    }
-}
-
-/// The bytes of an extension entry.
-fn note<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, Reason> {
-    if entry.size() > MAX_ARCHIVE_NOTE_BYTES {
-        return Err(Reason::MalformedArchive);
-    }
-    let mut bytes = Vec::new();
-    entry.read_to_end(&mut bytes).map_err(malformed)?;
-    Ok(bytes)
-}
-
-/// GNU tar ends a name with a zero.
-fn c_string(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.last() == Some(&0) {
-        bytes.pop();
-    }
-    bytes
-}
-
 fn write_file(
-    from: &mut impl Read,
+    from: &mut dyn Read,
     bytes: u64,
+    piece: &mut [u8],
     into: &OwnedFd,
     name: &EntryName,
 ) -> Result<(), Reason> {
@@ -285,10 +183,9 @@ fn write_file(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&directory, own_name(name), flags, READ_ONLY).map_err(unavailable)?;
     let mut file = File::from(file);
-    let mut piece = vec![0; HASH_PIECE];
     let mut written = 0;
     loop {
-        let read = from.read(&mut piece).map_err(malformed)?;
+        let read = from.read(piece).map_err(|_| Reason::MalformedArchive)?;
         if read == 0 {
             break;
         }
@@ -401,8 +298,4 @@ fn names_in(directory: &OwnedFd) -> Result<Vec<String>, Reason> {
         }
     }
     Ok(names)
-}
-
-fn malformed(_: std::io::Error) -> Reason {
-    Reason::MalformedArchive
 }
