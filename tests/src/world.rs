@@ -2,6 +2,8 @@
 //! directories of its own, gone when it is dropped.
 
 mod gateway;
+mod model_host;
+mod neighbour;
 mod store;
 mod tools;
 

@@ -4,7 +4,7 @@
 use std::os::unix::fs::FileExt;
 
 use anyhow::Result;
-use promises::{MODEL_ID, Ran, World};
+use promises::{MODEL_ID, RUNTIME_ID, Ran, World};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
@@ -66,5 +66,37 @@ async fn a_bit_that_flips_under_a_running_model_is_told_and_never_started_from()
     world.ctl_events(&["pull", MODEL_ID]).await?.expect_success();
     world.ctl_events(&["start", MODEL_ID]).await?.expect_success();
     world.ctl(&verify).await?.expect_success();
+    world.stop().await
+}
+
+/// Two launchers, two supervisors, one data directory: the locks are the kernel's, and die with
+/// their holder.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_companions_of_one_user_share_the_store_and_neither_removes_what_the_other_runs()
+-> Result<()> {
+    let world = World::ready().await?;
+    let neighbour = world.neighbour().await?;
+    let says = async |arguments: &[&str]| Ok::<_, anyhow::Error>(neighbour.ctl(arguments).await?);
+    let stored = world.stored_artifacts()?;
+    for id in [MODEL_ID, RUNTIME_ID] {
+        let refused = neighbour.ctl_json(&["rm", id]).await?;
+        assert_eq!(refused["error"]["reason"], "in_use", "{refused}");
+    }
+    assert_eq!(world.stored_artifacts()?, stored);
+    assert!(says(&["start", MODEL_ID]).await?.status.success(), "both run the same files");
+    let model = world.stored_model()?;
+    assert!(world.ctl(&["stop"]).await?.status.success());
+    assert_eq!(world.ctl(&["rm", MODEL_ID]).await?.status.code(), Some(1));
+
+    // Killed, it keeps nobody from anything.
+    let status = neighbour.status().await?;
+    let launcher = u32::try_from(status["pids"]["launcher"].as_u64().unwrap_or_default())?;
+    let supervisor = u32::try_from(status["pids"]["supervisor"].as_u64().unwrap_or_default())?;
+    promises::kill(launcher)?;
+    promises::gone(supervisor).await?;
+    world.ctl(&["rm", MODEL_ID]).await?.expect_success();
+    assert!(!model.exists());
+    world.ctl_events(&["pull", MODEL_ID]).await?.expect_success();
+    world.ctl_events(&["start", MODEL_ID]).await?.expect_success();
     world.stop().await
 }

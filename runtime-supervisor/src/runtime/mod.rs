@@ -3,6 +3,7 @@
 
 mod desk;
 mod owner;
+mod prepare;
 mod rest;
 mod sampler;
 #[cfg(test)]

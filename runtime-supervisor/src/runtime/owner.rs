@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use monitor_api::Ask;
 use runtime_api::v1;
-use runtime_core::{CrashHistory, CrashVerdict, Event, LaunchPlan, LaunchSettings, Reason};
+use runtime_core::{CrashHistory, CrashVerdict, Event, LaunchPlan, Reason};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::desk::{Attended, Desk, Interrupt};
+use super::prepare::{HeldFiles, Prepared, prepare};
 use super::sampler::{Observed, Sampler};
 use super::{Command, House, Job};
 use crate::child::{Child, Death, LaunchFiles};
 use crate::health::until_healthy;
 use crate::probe::Probe;
-use crate::store::Kind;
 
 /// The name under which the runtime makes its socket.
 const SOCKET: &str = "runtime.sock";
@@ -84,8 +84,9 @@ impl Owner {
         let begun = Instant::now();
         let mut crashes = CrashHistory::new();
         let mut was_ready = false;
+        let mut held = None;
         loop {
-            match self.run_once(job, &mut was_ready).await {
+            match self.run_once(job, &mut held, &mut was_ready).await {
                 RunEnd::Wanted => return self.desk.settle(None, false),
                 RunEnd::Asleep => {
                     tracing::info!("runtime sleeps");
@@ -120,13 +121,19 @@ impl Owner {
         self.desk.settle(Some(reason), is_crash_loop);
     }
 
-    async fn run_once(&mut self, job: &Job, was_ready: &mut bool) -> RunEnd {
-        let (plan, files) =
-            match self.desk.attend(prepare(Arc::clone(&self.house), job.clone())).await {
-                Attended::Done(Ok(prepared)) => prepared,
-                Attended::Done(Err(reason)) => return RunEnd::Refused(reason),
-                Attended::Interrupted(_) => return RunEnd::Wanted,
-            };
+    async fn run_once(
+        &mut self,
+        job: &Job,
+        held: &mut Option<HeldFiles>,
+        was_ready: &mut bool,
+    ) -> RunEnd {
+        let preparing = prepare(Arc::clone(&self.house), job.clone(), held.clone());
+        let Prepared { plan, files, held: now_held } = match self.desk.attend(preparing).await {
+            Attended::Done(Ok(prepared)) => prepared,
+            Attended::Done(Err(reason)) => return RunEnd::Refused(reason),
+            Attended::Interrupted(_) => return RunEnd::Wanted,
+        };
+        *held = Some(now_held);
         match self.spawn_and_watch(job, &plan, files, was_ready).await {
             Ok(end) => end,
             // The lifecycle has no such arrow: nothing runs on from here.
@@ -262,7 +269,7 @@ async fn ended_or_over(child: &mut Child, observed: &mut Observed) -> Option<Rea
 }
 
 impl House {
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.scratch.join(SOCKET)
     }
 
@@ -270,35 +277,6 @@ impl House {
     fn clear_socket(&self) {
         let _ = std::fs::remove_file(self.socket());
     }
-}
-
-/// Opens both files, confirms them, and plans the launch; hashing happens off the executor.
-async fn prepare(house: Arc<House>, job: Job) -> Result<(LaunchPlan, LaunchFiles), Reason> {
-    let prepared = tokio::task::spawn_blocking(move || {
-        let model = house.store.open_verified(job.model, Kind::Model)?;
-        let runtime = house.store.open_runtime(job.runtime, job.runtime_kind)?;
-        let threads = match house.settings.threads {
-            0 => house.machine.physical_cores,
-            configured => configured,
-        };
-        let settings = LaunchSettings {
-            model_id: &job.model_id,
-            socket: &house.socket(),
-            context_length: house.settings.context_length,
-            parallel: house.settings.parallel,
-            threads,
-            limits: house.limits,
-            gpu: house.settings.gpu,
-        };
-        let plan = LaunchPlan::new(model.confirmed, runtime.program.confirmed, &settings)?;
-        let files = LaunchFiles {
-            binary: runtime.program.descriptor,
-            model: model.descriptor,
-            libraries: runtime.libraries,
-        };
-        Ok((plan, files))
-    });
-    prepared.await.map_err(|_| Reason::StoreUnavailable)?
 }
 
 /// Tells the launcher, sets the runtime going, begins to sample, and waits for health, death or

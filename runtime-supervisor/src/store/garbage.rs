@@ -12,8 +12,8 @@ use super::{Store, unavailable};
 use crate::limits::{GARBAGE_AGE, GARBAGE_PAUSE};
 
 /// How the names of what lies beside an artifact end.
-const SIDE_FILES: [&str; 7] =
-    ["partial", "origin", "verified", "lock", "files", "files.json", "unpacking"];
+const SIDE_FILES: [&str; 8] =
+    ["partial", "origin", "verified", "lock", "used", "files", "files.json", "unpacking"];
 
 /// Collects at once and once a day, without end.
 pub(crate) async fn keep_collecting(store: Arc<Store>) {
@@ -41,6 +41,7 @@ impl Store {
         let mut freed = 0;
         for digest in self.digests_with_side_files()? {
             let Some(_lock) = self.try_lock(digest)? else { continue };
+            let Some(_unused) = self.out_of_use(digest)? else { continue };
             let name = digest.file_name();
             if !self.is_recent(&format!("{name}.partial"), now)? {
                 freed += self.unlink(&format!("{name}.partial"))?;

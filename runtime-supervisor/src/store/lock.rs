@@ -1,5 +1,5 @@
-//! One writer per digest, over every companion that shares the store: flock(2) on
-//! `<sha256>.lock`, which is removed again by whoever held it.
+//! Locks over every companion that shares the store: flock(2) on a file beside an artifact. They
+//! die with their holder; the file is removed again by whoever held it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -11,20 +11,43 @@ use rustix::io::Errno;
 use super::{PRIVATE_FILE, Store, unavailable};
 use crate::limits::LOCK_PAUSE;
 
-/// Held while the files of one digest change; released when dropped.
+/// One writer per digest: `<sha256>.lock`, held while its files change; released when dropped.
 #[derive(Debug)]
-pub(crate) struct DigestLock {
+pub(crate) struct DigestLock(Held);
+
+/// What runs is not removed: `<sha256>.used`, held by everybody who has a job that needs the
+/// files of a digest, or by the one who deletes them; released when dropped.
+#[derive(Debug)]
+pub(crate) struct InUse(Held);
+
+#[derive(Debug)]
+struct Held {
     dir: Arc<OwnedFd>,
     name: String,
     /// The lock lives as long as this descriptor.
-    _file: OwnedFd,
+    file: OwnedFd,
+}
+
+impl Held {
+    /// Only while nobody else can hold it: whoever opened it before then finds another file, or
+    /// none, under the name, and tries again.
+    fn remove(&self) {
+        let _ = unlinkat(&*self.dir, self.name.as_str(), AtFlags::empty());
+    }
 }
 
 impl Drop for DigestLock {
     fn drop(&mut self) {
-        // Removed while still held: whoever opened it before then finds another file, or none,
-        // under the name, and tries again.
-        let _ = unlinkat(&*self.dir, self.name.as_str(), AtFlags::empty());
+        self.0.remove();
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let is_last = flock(&self.0.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if is_last {
+            self.0.remove();
+        }
     }
 }
 
@@ -51,18 +74,47 @@ impl Store {
 
     pub(crate) fn try_lock(&self, digest: Digest) -> Result<Option<DigestLock>, Reason> {
         let name = format!("{}.lock", digest.file_name());
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = openat(&*self.dir, name.as_str(), flags, Mode::from_raw_mode(PRIVATE_FILE))
-            .map_err(unavailable)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
-            Err(error) => return Err(unavailable(error)),
-        }
-        let named = statat(&*self.dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-        let held = fstat(file.as_fd()).map_err(unavailable)?;
-        let is_current =
-            named.is_ok_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino));
-        Ok(is_current.then(|| DigestLock { dir: Arc::clone(&self.dir), name, _file: file }))
+        Ok(self.hold(name, FlockOperation::NonBlockingLockExclusive)?.map(DigestLock))
     }
+
+    /// Keeps every companion from removing what has this digest. Blocks while one removes it.
+    ///
+    /// # Errors
+    /// [`Reason::DiskFull`], [`Reason::StoreUnavailable`].
+    pub(crate) fn use_of(&self, digest: Digest) -> Result<InUse, Reason> {
+        loop {
+            let held = self.hold(used_name(digest), FlockOperation::NonBlockingLockShared)?;
+            if let Some(held) = held {
+                return Ok(InUse(held));
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+    }
+
+    /// Keeps every companion from starting what has this digest; `None` while one runs it.
+    pub(super) fn out_of_use(&self, digest: Digest) -> Result<Option<InUse>, Reason> {
+        Ok(self.hold(used_name(digest), FlockOperation::NonBlockingLockExclusive)?.map(InUse))
+    }
+
+    fn hold(&self, name: String, how: FlockOperation) -> Result<Option<Held>, Reason> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        loop {
+            let file = openat(&*self.dir, name.as_str(), flags, Mode::from_raw_mode(PRIVATE_FILE))
+                .map_err(unavailable)?;
+            match flock(&file, how) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
+                Err(error) => return Err(unavailable(error)),
+            }
+            let named = statat(&*self.dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            let held = fstat(file.as_fd()).map_err(unavailable)?;
+            if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)) {
+                return Ok(Some(Held { dir: Arc::clone(&self.dir), name, file }));
+            }
+        }
+    }
+}
+
+fn used_name(digest: Digest) -> String {
+    format!("{}.used", digest.file_name())
 }

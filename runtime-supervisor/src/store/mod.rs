@@ -27,8 +27,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 pub(crate) use garbage::keep_collecting;
-pub(crate) use lock::DigestLock;
+pub(crate) use lock::{DigestLock, InUse};
 pub(crate) use partial::{Origin, Partial};
+pub(crate) use unpacked::OpenedRuntime;
 
 use crate::limits::{HASH_PIECE, MAX_RECORD_BYTES};
 
@@ -103,6 +104,7 @@ impl Store {
     /// The digests of the files in the store. Each got its name by verification; whether it
     /// still is that file is looked at when it is used.
     pub(crate) fn list(&self) -> Result<Vec<Digest>, Reason> {
+        self.still_there()?;
         let entries = Dir::read_from(&*self.dir).map_err(unavailable)?;
         let mut digests = Vec::new();
         for entry in entries {
@@ -112,6 +114,13 @@ impl Store {
         }
         digests.sort_by_key(Digest::file_name);
         Ok(digests)
+    }
+
+    /// A directory that was removed while it is open looks empty; whatever is made in its place is
+    /// another one.
+    fn still_there(&self) -> Result<(), Reason> {
+        let is_removed = fstat(&*self.dir).map_err(unavailable)?.st_nlink == 0;
+        if is_removed { Err(Reason::StoreUnavailable) } else { Ok(()) }
     }
 
     /// Bytes that this user may still write.
@@ -151,8 +160,8 @@ impl Store {
         Ok(Opened { descriptor, confirmed })
     }
 
-    /// Verifies a present file by its bytes, whatever is known of it; a failed one is deleted.
-    /// Blocks. `None`: there is no such file.
+    /// Verifies a present file by its bytes, whatever is known of it; a failed one is deleted,
+    /// unless it runs. Blocks. `None`: there is no such file.
     pub(crate) fn verify_anew(
         &self,
         spec: Spec,
@@ -161,27 +170,27 @@ impl Store {
     ) -> Result<Option<VerifiedFile>, Reason> {
         let checked = self.check_bytes(spec, kind, lock);
         if let Err(Reason::DigestMismatch | Reason::SizeMismatch) = checked {
-            self.delete(spec.digest())?;
+            match self.delete(spec.digest()) {
+                Ok(_) | Err(Reason::InUse) => {}
+                Err(reason) => return Err(reason),
+            }
         }
         checked
     }
 
     /// Verifies a file of the store anew because a person asked. Blocks. A failed one is deleted,
-    /// unless it is `in_use`: then it is kept, but never started from again.
+    /// unless this companion or another one runs it: then it is kept, but never started from again.
     ///
     /// # Errors
     /// [`Reason::NotProvisioned`]; [`Reason::InUse`] while a download of it runs;
     /// [`Reason::DigestMismatch`] or [`Reason::SizeMismatch`]; [`Reason::StoreUnavailable`].
-    pub(crate) fn verify_stored(&self, spec: Spec, kind: Kind, in_use: bool) -> Result<(), Reason> {
+    pub(crate) fn verify_stored(&self, spec: Spec, kind: Kind) -> Result<(), Reason> {
         let lock = self.try_lock(spec.digest())?.ok_or(Reason::InUse)?;
-        let checked = if in_use {
-            self.check_bytes(spec, kind, &lock)
-        } else {
-            self.verify_anew(spec, kind, &lock)
-        };
-        checked?.ok_or(Reason::NotProvisioned)?;
+        self.verify_anew(spec, kind, &lock)?.ok_or(Reason::NotProvisioned)?;
         match kind {
-            Kind::Archive if in_use => self.check_unpacked(spec.digest()),
+            Kind::Archive if self.out_of_use(spec.digest())?.is_none() => {
+                self.check_unpacked(spec.digest())
+            }
             Kind::Archive => self.unpack_anew(spec, &lock),
             Kind::Model | Kind::Runtime => Ok(()),
         }
@@ -218,8 +227,8 @@ impl Store {
     /// Deletes an artifact and what is left of a download of it; answers the bytes freed.
     ///
     /// # Errors
-    /// [`Reason::InUse`] while a download of it runs; [`Reason::NotProvisioned`] when there is
-    /// nothing of it.
+    /// [`Reason::InUse`] while it, or a download of it, runs in this companion or another one;
+    /// [`Reason::NotProvisioned`] when there is nothing of it.
     pub(crate) fn remove(&self, digest: Digest) -> Result<u64, Reason> {
         let _lock = self.try_lock(digest)?.ok_or(Reason::InUse)?;
         match self.delete(digest)? {
@@ -270,12 +279,13 @@ impl Store {
         let name = spec.digest().file_name();
         match openat(&*self.dir, name.as_str(), kind.open_flags(), Mode::empty()) {
             Ok(file) => check_file(&file).map(|_| file),
-            Err(Errno::NOENT) => Err(Reason::NotProvisioned),
+            Err(Errno::NOENT) => self.still_there().and(Err(Reason::NotProvisioned)),
             Err(error) => Err(unavailable(error)),
         }
     }
 
     fn delete(&self, digest: Digest) -> Result<u64, Reason> {
+        let _unused = self.out_of_use(digest)?.ok_or(Reason::InUse)?;
         self.known_files().remove(&digest);
         let name = digest.file_name();
         let mut freed = 0;

@@ -1,6 +1,7 @@
 //! Promises of the store, in directories of their own; a crash is a value dropped half-way.
 
 mod archive;
+mod shared;
 mod tamper;
 
 use std::fs;
@@ -266,23 +267,6 @@ fn removing_frees_everything_of_an_artifact_and_not_during_a_download() {
     assert_eq!(open(&world.store, world.spec), Err(Reason::NotProvisioned));
 }
 
-/// Two companions, or two pulls, of one artifact: one works, the other waits.
-#[tokio::test]
-async fn one_digest_has_one_writer_over_every_process_that_shares_the_store() {
-    let world = world();
-    let other = world.restarted();
-    let digest = world.spec.digest();
-    let held = world.store.lock(digest).await.unwrap();
-    assert!(other.try_lock(digest).unwrap().is_none());
-    assert!(other.try_lock(spec_of(b"another").digest()).unwrap().is_some());
-    let waiting = tokio::spawn(async move { other.lock(digest).await.map(|_| ()) });
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished());
-    drop(held);
-    waiting.await.unwrap().unwrap();
-    assert_eq!(world.names(), Vec::<String>::new());
-}
-
 #[test]
 fn old_partial_files_and_side_files_of_nothing_are_collected_and_nothing_else() {
     let world = world();
@@ -323,27 +307,4 @@ fn old_partial_files_and_side_files_of_nothing_are_collected_and_nothing_else() 
     drop(lock);
     assert_eq!(world.store.collect_garbage(now - day * 365), Ok(0));
     assert_eq!(world.store.collect_garbage(now + day * 2), Ok(2000));
-}
-
-/// Contract 9: never remove what runs.
-#[test]
-fn a_file_that_fails_when_a_person_asks_is_deleted_unless_it_runs_and_never_started_from() {
-    let world = world();
-    let verify = |in_use| world.store.verify_stored(world.spec, Kind::Model, in_use);
-    assert_eq!(verify(false), Err(Reason::NotProvisioned));
-    world.provision(Kind::Model);
-    assert_eq!((verify(false), verify(true)), (Ok(()), Ok(())));
-    let lock = world.store.try_lock(world.spec.digest()).unwrap();
-    assert_eq!(verify(false), Err(Reason::InUse));
-    drop(lock);
-
-    world.flip_a_bit();
-    assert_eq!(verify(true), Err(Reason::DigestMismatch));
-    assert_eq!(world.names(), ["X"]);
-    assert_eq!(open(&world.store, world.spec), Err(Reason::DigestMismatch));
-    assert_eq!(world.names(), Vec::<String>::new());
-    world.provision(Kind::Model);
-    world.flip_a_bit();
-    assert_eq!(verify(false), Err(Reason::DigestMismatch));
-    assert_eq!(world.names(), Vec::<String>::new());
 }

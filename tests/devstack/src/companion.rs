@@ -44,6 +44,8 @@ pub struct CompanionOptions {
     pub programs: Option<PathBuf>,
     /// Directory for its directories; `None`: a new one, removed when dropped.
     pub dir: Option<PathBuf>,
+    /// Where its models and runtimes are; `None`: a directory of its own.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// A running companion. Dropping it kills the launcher, and the kernel its children.
@@ -61,6 +63,7 @@ struct Home {
     config: PathBuf,
     env: Vec<(OsString, OsString)>,
     programs: Option<PathBuf>,
+    data: PathBuf,
     _owned: Option<TempDir>,
 }
 
@@ -145,7 +148,7 @@ impl Companion {
     /// Where its models and runtimes are.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.home.sub("d")
+        self.home.data.clone()
     }
 
     /// Everything it has written to standard error, over restarts.
@@ -313,7 +316,8 @@ impl Home {
             env.push(("DBUS_SESSION_BUS_ADDRESS".into(), address.into()));
         }
         let config = options.config.unwrap_or_else(|| stack.config().to_owned());
-        let home = Self { dir, config, env, programs: options.programs, _owned: owned };
+        let data = options.data_dir.unwrap_or_else(|| dir.join("d"));
+        let home = Self { dir, config, env, programs: options.programs, data, _owned: owned };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home.sub("h"))?;
         Ok(home)
     }
@@ -335,7 +339,7 @@ impl Home {
             ("--config", self.config.clone()),
             ("--runtime-dir", self.sub("r")),
             ("--state-dir", self.sub("s")),
-            ("--data-dir", self.sub("d")),
+            ("--data-dir", self.data.clone()),
         ];
         flags.into_iter().flat_map(|(flag, path)| [flag.into(), path.into_os_string()]).collect()
     }
