@@ -210,6 +210,41 @@ mod tests {
         child.wait().unwrap();
     }
 
+    /// Contract 9: the number is really given to another process, of the same program.
+    #[test]
+    fn a_process_that_was_given_the_number_of_a_dead_runtime_is_never_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = Record::of(&dirs(dir.path()));
+        let mut runtime = sleeper();
+        record.keep(runtime.id()).unwrap();
+        let dead = kept(&record);
+        runtime.kill().unwrap();
+        runtime.wait().unwrap();
+        let Some(mut foreign) = process_numbered(dead.pid, dead.start_time) else {
+            eprintln!("the next number cannot be chosen here: that takes root");
+            return;
+        };
+        assert!(!record.reclaim().unwrap());
+        assert!(foreign.try_wait().unwrap().is_none());
+        foreign.kill().unwrap();
+        foreign.wait().unwrap();
+    }
+
+    /// A process with this number that started later; others may be quicker to take it
+    /// (`proc_sys_kernel(5)`, `ns_last_pid`).
+    fn process_numbered(pid: u32, after: u64) -> Option<Child> {
+        for _ in 0..10_000 {
+            fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
+            let mut child = sleeper();
+            if child.id() == pid && Identity::of(pid).unwrap().start_time > after {
+                return Some(child);
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        panic!("somebody else has the number");
+    }
+
     #[test]
     fn a_record_that_is_a_link_is_not_read() {
         let dir = tempfile::tempdir().unwrap();

@@ -101,4 +101,30 @@ mod tests {
         assert_eq!(Gpu::Absent.used_bytes(), Ok(0));
         assert_eq!(Gpu::Failing.used_bytes(), Err(Reason::MalformedObservation));
     }
+
+    /// As the driver's own tool has it, on a machine with a card; others have nothing to compare.
+    /// The card may be at work meanwhile: the figure lies between two of the tool's, or within what
+    /// it rounds to (MiB) and one more allocation.
+    #[test]
+    fn the_figure_is_what_nvidia_smi_shows() {
+        const AIR: u64 = 64 << 20;
+        let gpu = Gpu::load_from(LIBRARY.as_ref());
+        let Gpu::Present(_) = gpu else {
+            eprintln!("no driver of a card here: nothing to compare");
+            return;
+        };
+        let before = nvidia_smi();
+        let used = gpu.used_bytes().unwrap();
+        let after = nvidia_smi();
+        println!("{used} bytes; nvidia-smi: {before}, then {after}");
+        assert!(used + AIR >= before.min(after) && used <= before.max(after) + AIR);
+    }
+
+    /// Memory in use over all cards, in bytes.
+    fn nvidia_smi() -> u64 {
+        let mut tool = Command::new("nvidia-smi");
+        let output = tool.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits"]);
+        let said = String::from_utf8(output.output().unwrap().stdout).unwrap();
+        said.lines().map(|mebibytes| mebibytes.trim().parse::<u64>().unwrap() << 20).sum()
+    }
 }

@@ -123,6 +123,7 @@ pub(crate) async fn provision(
     })
     .await?;
     if let Some(partial) = unfinished {
+        let _turn = fetcher.turn(|| progress.shows(partial.received())).await;
         obtain(store, fetcher, wanted, partial, progress).await?;
     }
     match kind {

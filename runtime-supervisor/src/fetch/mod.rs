@@ -16,6 +16,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
 use self::connection::in_time;
@@ -37,6 +38,8 @@ pub(crate) struct Fetcher {
     open_file: OpenFile,
     tls: TlsConnector,
     segment: u64,
+    /// Whoever fetches has it; the others wait in order.
+    turn: Arc<Semaphore>,
 }
 
 impl Fetcher {
@@ -44,7 +47,19 @@ impl Fetcher {
     pub(crate) fn new(dial: Dial, tls: ClientConfig) -> Self {
         let open_file: OpenFile =
             Arc::new(|_| Box::pin(std::future::ready(Err(Reason::SourceNotAllowed))));
-        Self { dial, open_file, tls: TlsConnector::from(Arc::new(tls)), segment: SEGMENT }
+        let (tls, turn) = (TlsConnector::from(Arc::new(tls)), Arc::new(Semaphore::new(1)));
+        Self { dial, open_file, tls, segment: SEGMENT, turn }
+    }
+
+    /// Waits for the downloads that were asked for earlier: one at a time has the whole of the
+    /// line, so that the first one is there soonest. `waits` is called if there are any.
+    pub(crate) async fn turn(&self, waits: impl FnOnce()) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.turn.try_acquire() {
+            return Some(turn);
+        }
+        waits();
+        // It is never closed.
+        self.turn.acquire().await.ok()
     }
 
     /// The same, and it imports what `open_file` opens.

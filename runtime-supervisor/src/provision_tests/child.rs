@@ -17,8 +17,33 @@ use crate::store::{Kind, Store};
 /// certificate and the bytes, `Model` or `Runtime`, and the bytes of a segment.
 const ORDER: &str = "COMPANION_TEST_PULL";
 
-/// Starts the test of this name as a child that pulls; `fsize_blocks` bounds every file it
-/// writes, in blocks of 512 bytes.
+/// The disk as the child finds it.
+pub(super) enum Disk {
+    Roomy,
+    /// Every file that it writes is bounded to so many blocks of 512 bytes.
+    Blocks(u32),
+    /// The store cannot be written to. As an ordinary user that takes a user namespace.
+    ReadOnly,
+}
+
+impl Disk {
+    /// A shell script that gives the child such a disk; its arguments are the store and the child.
+    fn script(&self) -> String {
+        match self {
+            Self::Roomy => "shift; exec \"$@\"".to_owned(),
+            Self::Blocks(blocks) => {
+                format!("trap '' XFSZ; ulimit -f {blocks}; shift; exec \"$@\"")
+            }
+            Self::ReadOnly => {
+                let user = if rustix::process::geteuid().is_root() { "" } else { "-r" };
+                let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+                format!("exec unshare -m {user} sh -c '{mount} && exec \"$@\"' \"$@\"")
+            }
+        }
+    }
+}
+
+/// Starts the test of this name as a child that pulls.
 pub(super) fn start(
     test: &str,
     address: SocketAddr,
@@ -26,12 +51,11 @@ pub(super) fn start(
     kind: Kind,
     facts: &Path,
     segment: u64,
-    fsize_blocks: Option<u32>,
+    disk: Disk,
 ) -> Child {
-    let limit = fsize_blocks.map_or_else(|| "unlimited".to_owned(), |blocks| blocks.to_string());
-    let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"";
     Command::new("sh")
-        .args(["-c", script, &limit])
+        .args(["-c", &disk.script(), "sh"])
+        .arg(store)
         .arg(std::env::current_exe().unwrap())
         .args([&format!("provision_tests::{test}"), "--exact", "--nocapture"])
         .env(ORDER, format!("{address} {} {} {kind:?} {segment}", store.display(), facts.display()))

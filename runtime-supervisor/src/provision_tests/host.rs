@@ -44,6 +44,8 @@ pub(super) enum Conduct {
     Misplaces,
     /// Says of a part that it belongs to a file of this tag, whatever tag was asked for.
     Retags(&'static str),
+    /// Says of a part that the file has so many bytes.
+    Resizes(usize),
     Endless,
     Claims(usize),
     Flip(usize),
@@ -337,6 +339,10 @@ impl Answer {
                 let said = format!("bytes {}-{}", from + 1, to - 1);
                 let served = served.replace(&format!("bytes {from}-{}", to - 1), &said);
                 (served, bytes[from..to].to_vec())
+            }
+            Conduct::Resizes(total_said) => {
+                let said = served.replace(&format!("/{total}\r"), &format!("/{total_said}\r"));
+                (said, bytes[from..to].to_vec())
             }
             Conduct::Retags(other) => {
                 tag = other;

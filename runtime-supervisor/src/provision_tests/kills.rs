@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::child::Disk;
 use super::*;
 
 const TEST: &str =
@@ -121,7 +122,7 @@ impl Scene {
         held.mark_unchanged();
         let (address, store) = (self.world.host.address, self.world.dir.path());
         let facts = self.facts.path();
-        let child = child::start(test, address, store, kind, facts, self.segment, None);
+        let child = child::start(test, address, store, kind, facts, self.segment, Disk::Roomy);
         tokio::time::timeout(LIMIT, held.changed()).await.unwrap().unwrap();
         child
     }

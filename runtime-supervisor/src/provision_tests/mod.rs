@@ -1,10 +1,12 @@
 //! Provisioning over real TLS from a model host in this process, which misbehaves on demand.
 
 mod child;
+mod disk;
 mod host;
 mod kills;
 mod segments;
 mod shared;
+mod watching;
 
 use std::sync::{Arc, Mutex};
 
@@ -227,6 +229,22 @@ async fn a_file_that_changed_on_the_server_is_fetched_from_its_first_byte() {
     assert_eq!(world.files(), 2, "the file and its record");
 }
 
+/// Its tag may be the same: what counts is the signed size.
+#[tokio::test]
+async fn a_file_whose_length_changed_on_the_server_is_refused_and_a_mirror_serves_it() {
+    let world = World::new();
+    world.is_refused(Conduct::CutAfter(200_000), Reason::DownloadTruncated).await;
+    world.is_refused(Conduct::Resizes(300_001), Reason::SizeMismatch).await;
+    assert!(world.host.heads()[1].contains("range: bytes=200000-\r\nif-range: \"first\"\r\n"));
+    assert_eq!(world.files(), 0);
+
+    world.is_refused(Conduct::CutAfter(200_000), Reason::DownloadTruncated).await;
+    world.host.conducts(Conduct::Serve);
+    world.host.conducts_at("m", Conduct::Resizes(299_999));
+    let (outcome, progress) = world.pull_as(&world.with_a_mirror()).await;
+    assert_eq!((outcome, progress[0]), (Ok(()), 200_000));
+}
+
 #[tokio::test]
 async fn a_tag_of_one_source_is_not_shown_to_another_and_a_weak_one_to_none() {
     for tag in ["W/\"weak\"", "\"first\""] {
@@ -237,29 +255,6 @@ async fn a_tag_of_one_source_is_not_shown_to_another_and_a_weak_one_to_none() {
         let resumed = &world.host.heads()[1];
         assert!(resumed.contains("range: bytes=100000-") && !resumed.contains("if-range"));
     }
-}
-
-/// A person who runs out of space frees some, and goes on from there.
-#[test]
-fn a_full_disk_keeps_what_came_and_the_next_pull_goes_on() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
-        for segment in [SEGMENT, SMALL_SEGMENT] {
-            let (world, facts) = (World::in_segments_of(segment), tempfile::tempdir().unwrap());
-            world.host.describe_in(facts.path());
-            let test = "a_full_disk_keeps_what_came_and_the_next_pull_goes_on";
-            let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
-            let child = child::start(test, address, store, Kind::Model, facts, segment, Some(400));
-            let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-            assert!(said.contains("pulled disk_full"), "{said}");
-            assert_eq!(world.store.list().unwrap(), []);
-            let (outcome, progress) = world.pull().await;
-            assert_eq!((outcome, progress[0]), (Ok(()), 400 * 512));
-        }
-    });
 }
 
 #[tokio::test]
@@ -291,15 +286,6 @@ async fn values_that_no_catalog_may_state_are_refused_before_a_connection() {
         assert_eq!(world.pull_as(&artifact).await.0, Err(reason));
     }
     assert_eq!(world.host.heads(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn more_than_the_disk_holds_is_refused_before_the_first_byte() {
-    let world = World::new();
-    let artifact = v1::Artifact { size_bytes: u64::MAX / 2, ..world.artifact() };
-    assert_eq!(world.pull_as(&artifact).await.0, Err(Reason::DiskFull));
-    assert_eq!(world.host.heads(), Vec::<String>::new());
-    assert_eq!(world.files(), 0);
 }
 
 #[tokio::test]

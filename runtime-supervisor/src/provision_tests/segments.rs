@@ -3,38 +3,14 @@
 
 use std::time::Duration;
 
+use super::watching::{outcome_of, sees, watched};
 use super::*;
-use crate::downloads::{Downloads, Told, Watcher};
 use crate::limits::{CONNECTIONS, STALL};
 
 const SIZE: u64 = 300_000;
 
 fn world() -> World {
     World::in_segments_of(SMALL_SEGMENT)
-}
-
-fn watched(world: &World) -> Watcher {
-    let downloads = Downloads::new(Arc::clone(&world.store), world.fetcher.clone());
-    downloads.join(Wanted::judge(&world.artifact(), &[AUTHORITY.to_owned()]).unwrap())
-}
-
-/// Waits until so many bytes are here.
-async fn sees(watcher: &mut Watcher, received: u64) {
-    loop {
-        match watcher.next().await {
-            Told::Progress(shown) if shown.received == received => return,
-            Told::Progress(_) => {}
-            Told::Ended(outcome) => panic!("{outcome:?}"),
-        }
-    }
-}
-
-async fn outcome_of(mut watcher: Watcher) -> Result<(), Reason> {
-    loop {
-        if let Told::Ended(outcome) = watcher.next().await {
-            return outcome;
-        }
-    }
 }
 
 /// The clock of the test jumps over the time that a connection may be silent.

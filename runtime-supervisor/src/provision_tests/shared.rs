@@ -1,5 +1,7 @@
-//! Several who pull one artifact share one download, and each sees how far it is.
+//! Several who pull one artifact share one download, and each sees how far it is; pulls of several
+//! artifacts come one after the other.
 
+use super::watching::{end_of, sees};
 use super::*;
 use crate::downloads::{Downloads, Told, Watcher};
 
@@ -16,8 +18,11 @@ impl Shared {
     }
 
     fn join(&self) -> Watcher {
-        let wanted = Wanted::judge(&self.world.artifact(), &[AUTHORITY.to_owned()]).unwrap();
-        self.downloads.join(wanted)
+        self.joins(&self.world.artifact())
+    }
+
+    fn joins(&self, artifact: &v1::Artifact) -> Watcher {
+        self.downloads.join(Wanted::judge(artifact, &[AUTHORITY.to_owned()]).unwrap())
     }
 
     fn requests(&self) -> usize {
@@ -25,24 +30,13 @@ impl Shared {
     }
 }
 
-async fn sees(watcher: &mut Watcher, received: u64) {
-    loop {
-        match watcher.next().await {
-            Told::Progress(shown) if shown.received == received => return,
-            Told::Progress(_) => {}
-            Told::Ended(outcome) => panic!("{outcome:?}"),
-        }
-    }
-}
-
-async fn end_of(watcher: &mut Watcher) -> (Result<(), Reason>, u64) {
-    let mut last = 0;
-    loop {
-        match watcher.next().await {
-            Told::Progress(shown) => last = shown.received,
-            Told::Ended(outcome) => return (outcome, last),
-        }
-    }
+/// Another file of the same host, as it serves it there.
+fn another(shared: &Shared) -> v1::Artifact {
+    shared.world.host.conducts_at("another", Conduct::Flip(7));
+    let mut bytes = shared.world.host.bytes().to_vec();
+    bytes[7] ^= 1;
+    let urls = vec!["https://models.localhost/models/another".to_owned()];
+    v1::Artifact { urls, ..artifact_of(&bytes, false) }
 }
 
 #[tokio::test]
@@ -85,4 +79,39 @@ async fn all_who_watch_are_told_how_it_ended_and_a_later_pull_is_a_new_one() {
     let mut third = shared.join();
     assert_eq!(end_of(&mut third).await, (Ok(()), 300_000));
     assert_eq!(shared.requests(), 2);
+}
+
+#[tokio::test]
+async fn pulls_of_several_artifacts_queue_and_each_is_served_in_its_turn() {
+    let shared = Shared::new();
+    shared.world.host.conducts_at("m", Conduct::HoldAfter(200_000));
+    let mut first = shared.join();
+    sees(&mut first, 200_000).await;
+    let mut second = shared.joins(&another(&shared));
+    let waits = second.next().await;
+    assert!(matches!(waits, Told::Progress(shown) if shown.received == 0), "{waits:?}");
+    assert_eq!(shared.requests(), 1, "it did not wait for its turn");
+    shared.world.host.release(0);
+    assert_eq!(end_of(&mut first).await.0, Ok(()));
+    assert_eq!(end_of(&mut second).await, (Ok(()), 300_000));
+    assert_eq!(shared.requests(), 2);
+}
+
+/// What needs no byte of a host waits for nobody.
+#[tokio::test]
+async fn who_leaves_the_queue_gives_up_the_turn_and_what_is_in_the_store_needs_none() {
+    let shared = Shared::new();
+    let stored = another(&shared);
+    assert_eq!(end_of(&mut shared.joins(&stored)).await.0, Ok(()));
+    shared.world.host.conducts_at("m", Conduct::HoldAfter(200_000));
+    let mut first = shared.join();
+    sees(&mut first, 200_000).await;
+    assert_eq!(end_of(&mut shared.joins(&stored)).await.0, Ok(()));
+
+    let third = v1::Artifact { sha256: "a".repeat(64), ..stored };
+    let mut waiting = shared.joins(&third);
+    waiting.next().await;
+    drop((waiting, first));
+    shared.world.host.conducts_at("m", Conduct::Serve);
+    assert_eq!(end_of(&mut shared.join()).await, (Ok(()), 300_000));
 }

@@ -1,7 +1,9 @@
 //! A runtime that nobody asks anything is unloaded, and loaded again for the next request. Its job
 //! stays at hand meanwhile: the front door's word brings back what slept, and nothing else.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Whether the job's runtime rests, and how long it must have been ready before it may.
 #[derive(Debug)]

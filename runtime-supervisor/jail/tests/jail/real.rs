@@ -3,12 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::stage::{Ended, Stage, everybody};
 
 /// Loading a small model takes a third of a second on a quiet machine.
 const LONGEST_START: Duration = Duration::from_secs(120);
+/// So long it may say nothing before it is asked all the same.
+const SILENCE: Duration = Duration::from_millis(500);
 
 #[test]
 fn llama_server_loads_its_model_and_answers_from_inside_the_jail() {
@@ -25,10 +28,17 @@ fn llama_server_loads_its_model_and_answers_from_inside_the_jail() {
         let mut server = Ended(stage.jail(&plan).spawn().expect("the jail"));
         let output = server.0.stderr.take().expect("a pipe");
         // The pipe must be drained, or the server stops when it is full.
+        let (says, said) = mpsc::channel();
         let log = std::thread::spawn(move || {
-            BufReader::new(output).lines().map_while(Result::ok).collect::<Vec<_>>().join("\n")
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines
+                .inspect(|_| {
+                    let _ = says.send(());
+                })
+                .collect::<Vec<_>>()
+                .join("\n")
         });
-        let answered = wait_until_healthy(&socket, &mut server);
+        let answered = wait_until_healthy(&socket, &said);
         drop(server);
         let log = log.join().expect("the log");
         assert!(answered, "as {who:?}: {log}");
@@ -40,14 +50,17 @@ fn named(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
 }
 
-/// Asks again until it answers 200, the server has ended, or the time is up.
-fn wait_until_healthy(socket: &Path, server: &mut Ended) -> bool {
+/// Asks whenever the server says something, until it answers 200, has ended, or the time is up.
+fn wait_until_healthy(socket: &Path, said: &mpsc::Receiver<()>) -> bool {
     let end = Instant::now() + LONGEST_START;
-    while Instant::now() < end && matches!(server.0.try_wait(), Ok(None)) {
+    while Instant::now() < end {
         if health(socket).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        // Its last word may come before it is ready.
+        if said.recv_timeout(SILENCE) == Err(RecvTimeoutError::Disconnected) {
+            return false;
+        }
     }
     false
 }
