@@ -15,6 +15,7 @@ mod reference;
 mod refusal;
 mod terminal;
 
+use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ fn run(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Completions(args) => return commands::completions::run(args, out),
         Command::Man(args) => return commands::man::run(args, out),
         Command::Catalog(args) => return commands::catalog::run(args, out.is_json()),
+        Command::Doctor(_) | Command::Init(_) => trust_as_the_processes_do()?,
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -91,6 +93,22 @@ async fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Completions(args) => commands::completions::run(&args, out),
         Command::Man(args) => commands::man::run(&args, out),
     }
+}
+
+/// Becomes itself again without the variables that name other certificates than the system's: the
+/// processes, whose way to their hosts is looked at, have no environment.
+fn trust_as_the_processes_do() -> Result<(), Refusal> {
+    const NAMED: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+    if NAMED.iter().all(|name| std::env::var_os(name).is_none()) {
+        return Ok(());
+    }
+    let own = std::env::current_exe().map_err(|_| Refusal::new("internal"))?;
+    let mut again = std::process::Command::new(own);
+    again.args(std::env::args_os().skip(1));
+    for name in NAMED {
+        again.env_remove(name);
+    }
+    Err(Refusal::new("program_not_started").with_detail(&again.exec().to_string()))
 }
 
 /// Makes this process non-dumpable: it may hold the loopback token, so no core file is written

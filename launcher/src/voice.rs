@@ -118,6 +118,8 @@ fn for_people(line: &str) -> Option<String> {
     };
     match words.next().filter(|_| is_time) {
         Some("TRACE" | "DEBUG" | "INFO") => None,
+        // Of the kernel, the same at every start: `companionctl doctor` has it in better words.
+        Some("WARN") if line.contains(": this kernel leaves a gap") => None,
         Some(level @ ("WARN" | "ERROR")) => said(level),
         Some(_) | None => (!line.is_empty()).then_some(line),
     }
@@ -131,6 +133,10 @@ mod tests {
     fn a_person_is_shown_warnings_without_what_only_a_log_needs() {
         for (line, shown) in [
             ("2026-11-27T15:00:00.000001Z  INFO broker: confined landlock.abi=9\n", None),
+            (
+                "2026-11-27T15:00:00.000001Z  WARN broker: this kernel leaves a gap gap=\"a\"\n",
+                None,
+            ),
             ("2026-11-27T15:00:00.000001Z DEBUG broker: it: is\n", None),
             (
                 "2026-11-27T15:00:00.000001Z  WARN broker::session: not renewed reason=a: b\n",

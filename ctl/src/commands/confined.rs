@@ -49,7 +49,7 @@ impl Confined {
             text.push_str(&format!("; not told by: {}", unknown.join(", ")));
         }
         if !self.gaps.is_empty() {
-            text.push_str("; a newer kernel closes more (companionctl doctor)");
+            text.push_str("; see companionctl doctor");
         }
         text
     }
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(told(9, 9, 9).gaps, Vec::<String>::new());
         assert_eq!(told(9, 3, 9).gaps, confine::gaps(3));
         assert_eq!(told(9, 9, 9).for_people(), "Landlock ABI 9 and system call filters");
-        assert!(told(3, 3, 3).for_people().ends_with("(companionctl doctor)"));
+        assert!(told(3, 3, 3).for_people().ends_with("see companionctl doctor"));
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn for_people(decision: &LaneDecision, out: &Output) -> String {
     match (decision.lane.as_str(), decision.metered) {
         ("disabled", _) => format!("{lane}: no lane is open for this work."),
         (_, true) => format!("{lane}: allowed, paid by use."),
-        (_, false) => format!("{lane}: allowed, costs nothing by use."),
+        (_, false) => format!("{lane}: allowed; nothing is paid for it."),
     }
 }
 

@@ -74,7 +74,7 @@ fn doctor_believes_whom_the_processes_would_believe_and_no_one_else() {
     let with_ca = alone(&format!("private_hosts = true\nca_file = {ca:?}"), &[]);
     assert_eq!(with_ca["state"], "ok", "{with_ca}");
     let by_variable = alone("private_hosts = true", &[("SSL_CERT_FILE", ca)]);
-    assert_eq!(by_variable["state"], "warn", "{by_variable}");
+    assert_eq!(by_variable["reason"], "certificate_untrusted", "no process sees the variable");
     let nowhere = "[gateway]\nissuer = \"https://gateway.invalid/\"\n";
     let (ran, shown) = doctor(&[], &ours.pem, nowhere, &[]);
     assert_eq!(of(&ran.json(), "gateway")[0]["reason"], "name_not_found", "{ran:?}");

@@ -69,7 +69,7 @@ fn doctor_finds_the_stopped_companion_and_names_what_starts_it() {
 fn doctor_finds_nothing_wrong_with_processes_that_answer() {
     let ran = StandIn::up(Scene::default()).ctl(&["doctor", "--json"]);
     let said = ran.json();
-    for check in ["companion", "keychain", "session", "model", "configuration", "leftovers"] {
+    for check in ["companion", "keychain", "session", "model", "leftovers"] {
         assert_eq!(finding(&said, check)["state"], "ok", "{check}: {said}");
     }
 }

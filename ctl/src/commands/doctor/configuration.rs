@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
+use companion_settings::Settings;
+
 use super::check::{Check, State};
 use crate::context::Context;
 use crate::refusal::Refusal;
@@ -21,15 +23,19 @@ pub(super) fn check(context: Result<&Context, &Refusal>) -> Check {
         ("gateway.ca_file", &settings.gateway.ca_file),
         ("models.ca_file", &settings.models.ca_file),
     ];
-    judge(&settings.profile, named.into_iter().find(|(_, path)| is_named_and_unreadable(path)))
+    judge(settings, named.into_iter().find(|(_, path)| is_named_and_unreadable(path)))
 }
 
 fn is_named_and_unreadable(path: &Path) -> bool {
     !path.as_os_str().is_empty() && File::open(path).is_err()
 }
 
-fn judge(profile: &str, unreadable: Option<(&'static str, &Path)>) -> Check {
+fn judge(settings: &Settings, unreadable: Option<(&'static str, &Path)>) -> Check {
+    let profile = &settings.profile;
     match unreadable {
+        None if settings.gateway.catalog_url.is_empty() => {
+            Check::refused("configuration", State::Warn, &Refusal::new("catalog_not_configured"))
+        }
         None => Check::ok("configuration", format!("It is valid; the profile is `{profile}`.")),
         Some((key, path)) => Check::fail(
             "configuration",
@@ -54,10 +60,15 @@ mod tests {
 
     #[test]
     fn a_file_that_is_named_and_not_there_fails() {
-        assert_eq!(judge("default", None).state, State::Ok);
+        let mut settings = Settings::default();
+        let empty = judge(&settings, None);
+        assert_eq!(empty.state, State::Warn);
+        assert!(empty.mend.expect("a mend").contains("companion init"));
+        settings.gateway.catalog_url = "https://gateway.example/catalog/".to_owned();
+        assert_eq!(judge(&settings, None).state, State::Ok);
         let missing = Path::new("/nonexistent/root.json");
         assert!(is_named_and_unreadable(missing) && !is_named_and_unreadable(Path::new("")));
-        let check = judge("default", Some(("gateway.trust_root", missing)));
+        let check = judge(&settings, Some(("gateway.trust_root", missing)));
         assert_eq!(check.state, State::Fail);
         assert!(check.meaning.contains("gateway.trust_root"));
     }

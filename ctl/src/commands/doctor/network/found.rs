@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Target;
-use crate::commands::doctor::check::{Check, State};
+use crate::commands::doctor::check::Check;
 
 /// Longest wait for a name, for a connection, and for a handshake.
 pub(super) const LIMIT: Duration = Duration::from_secs(3);
@@ -12,8 +12,6 @@ pub(super) const LIMIT: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Trusted,
-    /// By certificates that this program was told of by a variable, which no process hears of.
-    TrustedHere,
     NoRoots,
     NoCaFile,
     NoName,
@@ -40,8 +38,7 @@ impl Found {
             return Check::ok(check, meaning);
         }
         let (reason, meaning, mend) = self.words(target);
-        let state = if self == Self::TrustedHere { State::Warn } else { State::Fail };
-        Check { state, reason: Some(reason.to_owned()), ..Check::fail(check, meaning, mend) }
+        Check { reason: Some(reason.to_owned()), ..Check::fail(check, meaning, mend) }
     }
 
     /// Reason code, what it means, and what mends it.
@@ -52,13 +49,6 @@ impl Found {
         let certificate = format!("The certificate of {host}:{port}");
         let (reason, meaning, mend) = match self {
             Self::Trusted => ("ok", String::new(), String::new()),
-            Self::TrustedHere => (
-                "certificate_trusted_here_alone",
-                format!(
-                    "{certificate} is trusted by what SSL_CERT_FILE or SSL_CERT_DIR names, which the companion's processes do not look at."
-                ),
-                format!("Name the PEM file of its CA as ca_file in [{section}]."),
-            ),
             Self::NoRoots => (
                 "no_tls_roots",
                 "There are no certificate authorities to trust on this computer.".to_owned(),
@@ -145,6 +135,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::check::State;
     use super::*;
 
     #[test]

@@ -44,17 +44,10 @@ pub(super) async fn shake_hands(
 ) -> Found {
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return Found::NoName };
     match timeout(LIMIT, TlsConnector::from(Arc::clone(client)).connect(name, stream)).await {
-        Ok(Ok(_stream)) if is_told_of_others() => Found::TrustedHere,
         Ok(Ok(_stream)) => Found::Trusted,
         Ok(Err(error)) => fault(&error),
         Err(_elapsed) => Found::Mute,
     }
-}
-
-/// Whether the system's roots stand elsewhere for this program; the launcher's children have no
-/// environment.
-fn is_told_of_others() -> bool {
-    ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
 fn fault(error: &io::Error) -> Found {
