@@ -42,6 +42,14 @@ impl Scratch {
         let named = std::env::temp_dir();
         let short = named.is_absolute() && named.as_os_str().len() <= LONGEST_TEMP_DIR;
         let parent = if short { named } else { PathBuf::from("/tmp") };
+        Self::make_in(&parent)
+    }
+
+    /// Makes one there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make_in(parent: &Path) -> Result<Self> {
         let dir = nix::unistd::mkdtemp(&parent.join("companion-XXXXXX"))
             .with_context(|| format!("a directory in {}", parent.display()))?;
         Ok(Self { dir })

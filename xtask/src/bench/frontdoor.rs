@@ -84,7 +84,7 @@ pub(crate) fn measure(
     let front_door = pid_of(&status, "frontdoor")?;
     pin(front_door, RELAY_CORE)?;
     pin(pid_of(&status, "runtime")?, OTHER_CORE)?;
-    let idle_kb = resident_kb(front_door)?;
+    let idle_kb = resident_kb(front_door, NOW)?;
 
     let env = companion.ask(&["env"])?;
     let ours = Endpoint {
@@ -196,7 +196,7 @@ impl Bench {
             let line = holding.lines(signals, WORK_LIMIT)?.next_line()?;
             ensure!(line.is_some(), "nothing was held");
             while companion.ask(&["status"])?["queued"] != wanted {}
-            let resident = resident_kb(front_door)?;
+            let resident = resident_kb(front_door, NOW)?;
             drop(holding);
             while companion.ask(&["status"])?["in_flight"] != 0 {}
             Ok(resident)
@@ -313,10 +313,14 @@ fn core_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Resident memory, in thousands of bytes.
-fn resident_kb(pid: u32) -> Result<f64> {
+/// Memory that is resident now.
+const NOW: &str = "VmRSS";
+
+/// Resident memory, in thousands of bytes: now (`VmRSS`), or at the most so far (`VmHWM`).
+pub(super) fn resident_kb(pid: u32, which: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+    let line = line.with_context(|| format!("no {which}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1.024)
 }
@@ -337,6 +341,6 @@ mod tests {
 
     #[test]
     fn this_very_process_is_resident_in_memory() {
-        assert!(resident_kb(std::process::id()).unwrap() > 500.0);
+        assert!(resident_kb(std::process::id(), NOW).unwrap() > 500.0);
     }
 }

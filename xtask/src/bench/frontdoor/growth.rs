@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::super::Measured;
-use super::{Bench, Endpoint, MANY, OTHER_CORE, number, resident_kb};
+use super::{Bench, Endpoint, MANY, NOW, OTHER_CORE, number, resident_kb};
 
 /// What an allocator may keep over all requests, against a leak of a byte a request.
 const GROWTH_KB: f64 = 512.0;
@@ -23,11 +23,11 @@ pub(super) fn measure(bench: &Bench, ours: &Endpoint, front_door: u32) -> Result
         Ok(())
     };
     ask(warm)?;
-    let mut resident = vec![resident_kb(front_door)?];
+    let mut resident = vec![resident_kb(front_door, NOW)?];
     for _ in 0..LOOKS {
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         ask(wanted / LOOKS as f64)?;
-        resident.push(resident_kb(front_door)?);
+        resident.push(resident_kb(front_door, NOW)?);
     }
     Ok(Measured {
         case: "frontdoor-growth",
