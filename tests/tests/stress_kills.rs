@@ -64,6 +64,22 @@ async fn a_runtime_that_answered_and_then_hangs_is_ended_and_comes_back() -> Res
     Ok(())
 }
 
+/// Contract 9: a death is told by the kernel, not looked for: the supervisor holds a pidfd of its
+/// runtime (`proc_pid_fdinfo(5)`).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_supervisor_hears_of_the_runtimes_death_by_a_pidfd() -> Result<()> {
+    promises::need_root()?;
+    let world = World::ready().await?;
+    let (supervisor, runtime) = (world.pid_of("supervisor").await?, world.pid_of("runtime").await?);
+    let is_of_the_runtime = |entry: &fs::DirEntry| {
+        let told = fs::read_to_string(entry.path()).unwrap_or_default();
+        told.lines().any(|line| line.strip_prefix("Pid:\t") == Some(&runtime.to_string()))
+    };
+    let held = fs::read_dir(format!("/proc/{supervisor}/fdinfo"))?;
+    assert_eq!(held.flatten().filter(is_of_the_runtime).count(), 1);
+    Ok(())
+}
+
 /// Promise 6: `available` is never wrong for longer than 100 ms. The quickest of three counts, so
 /// that a busy machine does not; what is measured is printed.
 #[tokio::test(flavor = "multi_thread")]

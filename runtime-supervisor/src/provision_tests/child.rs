@@ -14,7 +14,7 @@ use crate::provision::{Wanted, provision};
 use crate::store::{Kind, Store};
 
 /// Tells the child what to do: address of the host, the store, a directory with the host's
-/// certificate and the bytes, `Model` or `Runtime`, and the bytes of a segment.
+/// certificate and the bytes, the kind of the file, and the bytes of a segment.
 const ORDER: &str = "COMPANION_TEST_PULL";
 
 /// The disk as the child finds it.
@@ -72,10 +72,15 @@ pub(super) fn took_over() -> bool {
     let mut word = || words.next().unwrap();
     let address: SocketAddr = word().parse().unwrap();
     let (store, facts) = (PathBuf::from(word()), PathBuf::from(word()));
-    let is_runtime = word() == "Runtime";
+    let kind = match word() {
+        "Model" => Kind::Model,
+        "Runtime" => Kind::Runtime,
+        "Archive" => Kind::Archive,
+        other => panic!("{other}"),
+    };
     let segment = word().parse().unwrap();
     let certificate = CertificateDer::from(std::fs::read(facts.join("certificate")).unwrap());
-    let artifact = artifact_of(&std::fs::read(facts.join("bytes")).unwrap(), is_runtime);
+    let artifact = artifact_of(&std::fs::read(facts.join("bytes")).unwrap(), kind);
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outcome = executor.block_on(async {
         let store = Arc::new(Store::open(&store).unwrap());

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::fetch::{Dial, Fetcher};
+use crate::store::Kind;
 
 /// Authority of the host in URLs, and the only entry of `[models] hosts`.
 pub(super) const AUTHORITY: &str = "models.localhost:443";
@@ -196,8 +197,12 @@ impl Shared {
 }
 
 /// What the catalog says of these bytes.
-pub(super) fn artifact_of(bytes: &[u8], is_runtime: bool) -> v1::Artifact {
-    let kind = if is_runtime { v1::ArtifactKind::Runtime } else { v1::ArtifactKind::Model };
+pub(super) fn artifact_of(bytes: &[u8], kind: Kind) -> v1::Artifact {
+    let kind = match kind {
+        Kind::Model => v1::ArtifactKind::Model,
+        Kind::Runtime => v1::ArtifactKind::Runtime,
+        Kind::Archive => v1::ArtifactKind::RuntimeArchive,
+    };
     v1::Artifact {
         id: "m".to_owned(),
         kind: kind.into(),

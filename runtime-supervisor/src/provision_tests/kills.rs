@@ -36,7 +36,7 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
                 assert!(!stored, "stored without its last byte");
                 scene.next_pull_ends_right(kind_of(number)).await;
             }
-            let verifying = scene.time_from_the_last_byte().await;
+            let verifying = scene.time_from_the_last_byte(TEST, kind_of).await;
             let mut stored = 0;
             for number in 0..KILLS {
                 let child = scene.child_after(TEST, kind_of(number), size).await;
@@ -97,26 +97,30 @@ fn kind_of(number: usize) -> Kind {
 }
 
 /// A random number below this one.
-fn below(bound: usize) -> usize {
+pub(super) fn below(bound: usize) -> usize {
     let number = RandomState::new().hash_one(bound);
     usize::try_from(number % u64::try_from(bound).unwrap()).unwrap()
 }
 
-struct Scene {
-    world: World,
+pub(super) struct Scene {
+    pub(super) world: World,
     facts: TempDir,
     segment: u64,
 }
 
 impl Scene {
     fn with(segment: u64) -> Self {
-        let (world, facts) = (World::in_segments_of(segment), tempfile::tempdir().unwrap());
+        Self::of(World::in_segments_of(segment), segment)
+    }
+
+    pub(super) fn of(world: World, segment: u64) -> Self {
+        let facts = tempfile::tempdir().unwrap();
         world.host.describe_in(facts.path());
         Self { world, facts, segment }
     }
 
     /// A child that has been sent so many bytes, and gets no more.
-    async fn child_after(&self, test: &str, kind: Kind, bytes: usize) -> Child {
+    pub(super) async fn child_after(&self, test: &str, kind: Kind, bytes: usize) -> Child {
         self.world.host.conducts(Conduct::HoldAfter(bytes));
         let mut held = self.world.host.held();
         held.mark_unchanged();
@@ -128,18 +132,22 @@ impl Scene {
     }
 
     /// Kills it after so many microseconds.
-    fn kill(&self, mut child: Child, after: usize) {
+    pub(super) fn kill(&self, mut child: Child, after: usize) {
         std::thread::sleep(Duration::from_micros(after as u64));
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Microseconds in which a child gets from the last byte to its end, and half of that.
-    async fn time_from_the_last_byte(&self) -> usize {
+    pub(super) async fn time_from_the_last_byte(
+        &self,
+        test: &str,
+        kind_of: fn(usize) -> Kind,
+    ) -> usize {
         let mut times = Vec::new();
         for number in 0..6 {
             let child =
-                self.child_after(TEST, kind_of(number), self.world.host.bytes().len()).await;
+                self.child_after(test, kind_of(number), self.world.host.bytes().len()).await;
             let begun = Instant::now();
             let said = child.wait_with_output().unwrap().stdout;
             times.push(begun.elapsed());
@@ -175,30 +183,35 @@ impl Scene {
         false
     }
 
-    async fn next_pull_ends_right(&self, kind: Kind) {
+    pub(super) async fn next_pull_ends_right(&self, kind: Kind) {
         self.world.host.conducts(Conduct::Serve);
         let store = Arc::new(Store::open(self.world.dir.path()).unwrap());
-        let artifact = artifact_of(self.world.host.bytes(), kind == Kind::Runtime);
+        let artifact = artifact_of(self.world.host.bytes(), kind);
         let wanted = Wanted::judge(&artifact, &[AUTHORITY.to_owned()]).unwrap();
         let progress = Progress::new(wanted.spec.size(), |_| ());
         let outcome = provision(&store, &self.world.fetcher, &wanted, &progress).await;
         assert_eq!(outcome, Ok(()));
-        store.open_verified(wanted.spec, kind).unwrap();
-        assert_eq!(self.names(), ["X", "X.verified"]);
+        store.open_runtime(wanted.spec, kind).unwrap();
+        match kind {
+            Kind::Model | Kind::Runtime => assert_eq!(self.names(), ["X", "X.verified"]),
+            Kind::Archive => {
+                assert_eq!(self.names(), ["X", "X.files", "X.files.json", "X.verified"]);
+            }
+        }
         store.remove(wanted.spec.digest()).unwrap();
         assert_eq!(self.names(), Vec::<String>::new());
     }
 
-    fn spec(&self) -> runtime_core::Spec {
+    pub(super) fn spec(&self) -> runtime_core::Spec {
         Wanted::judge(&self.world.artifact(), &[AUTHORITY.to_owned()]).unwrap().spec
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.world.artifact().sha256
     }
 
     /// Names in the store, with X for the digest.
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.world.dir.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

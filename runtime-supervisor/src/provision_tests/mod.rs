@@ -6,6 +6,7 @@ mod host;
 mod kills;
 mod segments;
 mod shared;
+mod unpacking_kills;
 mod watching;
 
 use std::sync::{Arc, Mutex};
@@ -33,12 +34,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::serving((0..300_000u32).map(|n| (n % 251) as u8).collect())
+    }
+
+    fn serving(bytes: Vec<u8>) -> Self {
         let dir = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
             .tempdir()
             .unwrap();
         let store = Arc::new(Store::open(dir.path()).unwrap());
-        let host = Host::serving((0..300_000u32).map(|n| (n % 251) as u8).collect());
+        let host = Host::serving(bytes);
         Self { dir, store, fetcher: host.fetcher(), host }
     }
 
@@ -49,7 +54,7 @@ impl World {
     }
 
     fn artifact(&self) -> v1::Artifact {
-        artifact_of(self.host.bytes(), false)
+        artifact_of(self.host.bytes(), Kind::Model)
     }
 
     fn with_a_mirror(&self) -> v1::Artifact {

@@ -167,7 +167,7 @@ async fn wrong_bytes_in_one_part_are_refused_and_deleted() {
     let world = world();
     let mut wrong = world.host.bytes().to_vec();
     wrong[123_456] ^= 1;
-    let artifact = artifact_of(&wrong, false);
+    let artifact = artifact_of(&wrong, Kind::Model);
     assert_eq!(world.pull_as(&artifact).await.0, Err(Reason::DigestMismatch));
     assert_eq!(world.files(), 0);
 }

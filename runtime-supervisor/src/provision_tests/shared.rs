@@ -36,7 +36,7 @@ fn another(shared: &Shared) -> v1::Artifact {
     let mut bytes = shared.world.host.bytes().to_vec();
     bytes[7] ^= 1;
     let urls = vec!["https://models.localhost/models/another".to_owned()];
-    v1::Artifact { urls, ..artifact_of(&bytes, false) }
+    v1::Artifact { urls, ..artifact_of(&bytes, Kind::Model) }
 }
 
 #[tokio::test]

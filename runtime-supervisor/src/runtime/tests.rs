@@ -31,7 +31,7 @@ const MAX_RAM_BYTES: u64 = 128 * 1024 * 1024;
 /// Does what the first word on descriptor 5 says; else serves its health route. As under the jail,
 /// its own memory is bound by `RLIMIT_DATA`; shared memory and mapped files are not.
 const STAND_IN: &str = r#"#!/usr/bin/python3
-import json, mmap, os, resource, signal, socket, sys
+import json, mmap, os, resource, signal, socket, sys, threading
 plan = json.load(os.fdopen(3))
 arguments, ceiling = plan["arguments"], plan["max_data_bytes"]
 resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
@@ -51,6 +51,11 @@ if conduct == "floods":
     for _ in range(4000):
         print("x" * 5000)
     sys.stdout.flush()
+if conduct == "chatters":
+    def chatter():
+        while True:
+            os.write(1, b"y" * 60000 + b"\n")
+    threading.Thread(target=chatter, daemon=True).start()
 if conduct == "refused":
     sys.exit(125)
 if conduct == "hoards":
@@ -302,6 +307,21 @@ async fn a_runtime_that_floods_its_output_becomes_ready_and_fills_no_memory() {
     let kept: usize = lines.iter().map(String::len).sum();
     assert!(next >= 4_000 && kept <= crate::limits::OUTPUT_BYTES, "{next} {kept}");
     world.runtime.stop().await;
+}
+
+/// Without an end: whoever reads it still hears a stop.
+#[tokio::test]
+async fn a_runtime_that_never_stops_talking_is_ready_is_observed_and_stops() {
+    let world = world();
+    let progress = world.start(world.job("chatters")).await;
+    assert_eq!(progress, [Progress::Starting, Progress::Ready]);
+    let facts = world.facts();
+    let sampled = world.when(|now| now.resources != facts.resources).await;
+    assert!(is_ready(&sampled));
+    tokio::time::timeout(LIMIT, world.runtime.stop()).await.unwrap();
+    assert!(is_gone(pid_of(&facts)));
+    let kept: usize = world.output.lines_from(0).0.iter().map(String::len).sum();
+    assert!(kept <= crate::limits::OUTPUT_BYTES, "{kept}");
 }
 
 /// Promise 6 of the architecture: `available` follows these facts, and may be wrong for 100 ms.

@@ -2,16 +2,17 @@
 //! directories beneath one directory, aliases of those files, one program. Everything else, and
 //! everything ambiguous, makes the whole archive [`Reason::MalformedArchive`].
 
+mod name;
+mod unpacked;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::bounds::{
-    MAX_ARCHIVE_DEPTH, MAX_ARCHIVE_ENTRIES, MAX_ARCHIVE_NAME_BYTES, MAX_UNPACKED_BYTES,
-    MAX_UNPACKED_RATIO,
-};
-use crate::{ConfirmedFile, FileIdentity, Reason};
+pub use self::name::EntryName;
+use self::name::{name_of, resolve};
+pub use self::unpacked::UnpackedFiles;
+use crate::Reason;
+use crate::bounds::{MAX_ARCHIVE_ENTRIES, MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO};
 
 /// The program that an archive must hold once, in whatever directory.
 pub const PROGRAM: &str = "llama-server";
@@ -41,24 +42,6 @@ pub enum EntryKind<'a> {
     HardLink(Cow<'a, [u8]>),
     /// Another entry, named from the link's own directory.
     SymbolicLink(Cow<'a, [u8]>),
-}
-
-/// A name that lies beneath the directory it is unpacked into: segments of letters, digits and
-/// `.`, `_`, `+`, `-`, never `.` or `..`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EntryName(String);
-
-impl EntryName {
-    /// The segments, the last one being the file's own name.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.split('/')
-    }
-
-    /// The segments with `/` between them.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// What is to be done with an entry at once.
@@ -211,83 +194,10 @@ impl ArchiveSurvey {
     }
 }
 
-/// Follows a relative name from a directory; where it would leave the archive it is refused.
-fn resolve<'a>(mut from: Vec<&'a str>, name: &'a [u8]) -> Result<Vec<&'a str>, Reason> {
-    let name = std::str::from_utf8(name).map_err(|_| Reason::MalformedArchive)?;
-    // Absolute names begin with an empty segment; a directory's may end with one.
-    let name = name.strip_suffix('/').unwrap_or(name);
-    for segment in name.split('/') {
-        match segment {
-            "." => {}
-            ".." => {
-                from.pop().ok_or(Reason::MalformedArchive)?;
-            }
-            _ if is_plain(segment) => from.push(segment),
-            _ => return Err(Reason::MalformedArchive),
-        }
-    }
-    Ok(from)
-}
-
-fn is_plain(segment: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
-    !segment.is_empty() && segment.bytes().all(plain)
-}
-
-fn name_of(segments: &[&str]) -> Result<EntryName, Reason> {
-    let name = segments.join("/");
-    let fits =
-        (1..=MAX_ARCHIVE_DEPTH).contains(&segments.len()) && name.len() <= MAX_ARCHIVE_NAME_BYTES;
-    if fits { Ok(EntryName(name)) } else { Err(Reason::MalformedArchive) }
-}
-
-/// The files that a verified archive was unpacked into, and which files those were.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnpackedFiles {
-    program: String,
-    files: BTreeMap<String, FileIdentity>,
-}
-
-impl UnpackedFiles {
-    /// Remembers what lies there right after the last file was written.
-    #[must_use]
-    pub fn new(program: &EntryName, files: BTreeMap<String, FileIdentity>) -> Self {
-        Self { program: program.0.clone(), files }
-    }
-
-    /// The program's name among them.
-    #[must_use]
-    pub fn program(&self) -> &str {
-        &self.program
-    }
-
-    /// Confirms that what lies there now is what was unpacked: no file more, none less, none other.
-    ///
-    /// # Errors
-    /// [`Reason::DigestMismatch`].
-    pub fn confirm(
-        &self,
-        archive: ConfirmedFile,
-        observed: &BTreeMap<String, FileIdentity>,
-    ) -> Result<ConfirmedFile, Reason> {
-        self.check(observed).map(|()| archive)
-    }
-
-    /// The same without a launch in mind.
-    ///
-    /// # Errors
-    /// [`Reason::DigestMismatch`].
-    pub fn check(&self, observed: &BTreeMap<String, FileIdentity>) -> Result<(), Reason> {
-        let is_whole = self.files.contains_key(&self.program);
-        if is_whole && self.files == *observed { Ok(()) } else { Err(Reason::DigestMismatch) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integrity::tests::confirmed;
+    use crate::bounds::{MAX_ARCHIVE_DEPTH, MAX_ARCHIVE_NAME_BYTES};
 
     const ARCHIVE_BYTES: u64 = 1000;
 
@@ -430,31 +340,5 @@ mod tests {
             many.judge(&entry("d", EntryKind::Directory)).unwrap();
         }
         assert_eq!(many.judge(&entry("d", EntryKind::Directory)), Err(Reason::MalformedArchive));
-    }
-
-    #[test]
-    fn what_was_unpacked_is_confirmed_whole_or_not_at_all() {
-        let of = |inode| FileIdentity { device: 1, inode, size: 3, changed_s: 4, changed_ns: 5 };
-        let files = |pairs: &[(&str, u64)]| -> BTreeMap<String, FileIdentity> {
-            pairs.iter().map(|(name, inode)| ((*name).to_owned(), of(*inode))).collect()
-        };
-        let there = files(&[("llama-server", 1), ("lib.so", 2)]);
-        let program = EntryName("llama-server".to_owned());
-        let unpacked = UnpackedFiles::new(&program, there.clone());
-        assert!(unpacked.confirm(confirmed(), &there).is_ok());
-        for other in [
-            files(&[("llama-server", 1)]),
-            files(&[("llama-server", 1), ("lib.so", 3)]),
-            files(&[("llama-server", 1), ("lib.so", 2), ("more.so", 3)]),
-            files(&[]),
-        ] {
-            assert_eq!(
-                unpacked.confirm(confirmed(), &other).map(|_| ()),
-                Err(Reason::DigestMismatch)
-            );
-        }
-        let without = files(&[("lib.so", 2)]);
-        let unpacked = UnpackedFiles::new(&program, without.clone());
-        assert!(unpacked.confirm(confirmed(), &without).is_err(), "no program");
     }
 }
