@@ -94,16 +94,17 @@ async fn the_pictures_of_the_page_are_taken_anew() -> Result<()> {
     let mut browser = Browser::start(&[], &[]).await?;
     let page = browser.open(ui.url()).await?;
     until(&mut browser, &page, &says("#state", "Available")).await?;
-    until(&mut browser, &page, &says(".file-fit[data-fits]", "it needs about")).await?;
+    until(&mut browser, &page, &says("#facts", "Landlock ABI")).await?;
     let questions = [
-        "Say in one short sentence: the hall is being painted, so the committee meets on Thursday.",
-        "Now write a Python function that says which weekday a date is, in a code block.",
+        "Write four lines about a harbour in the morning.",
+        "And four about the same harbour in the evening.",
     ];
     for (before, question) in questions.into_iter().enumerate() {
         ask(&mut browser, &page, question).await?;
         let answered = "document.querySelectorAll('.turn[data-role=assistant][aria-busy=false]')";
         until(&mut browser, &page, &format!("{answered}.length > {before}")).await?;
     }
+    until(&mut browser, &page, &says("#facts", "0 running")).await?;
     for scheme in ["light", "dark"] {
         let picture = browser.picture(&page, (1280, 1040), scheme).await?;
         std::fs::write(format!("{docs}/ui-{scheme}.png"), picture)?;

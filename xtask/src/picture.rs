@@ -56,8 +56,11 @@ fn draw(captured: &str) -> String {
         let mut column = 0;
         for (look, text) in line {
             let count = text.chars().count();
-            if !text.trim().is_empty() {
-                svg.push_str(&piece(*look, text, MARGIN + column as f64 * CELL.0, y));
+            let x = MARGIN + column as f64 * CELL.0;
+            if text.chars().any(|letter| bar(letter).is_some()) {
+                svg.push_str(&bars(*look, text, x, MARGIN + (row + 1) as f64 * CELL.1));
+            } else if !text.trim().is_empty() {
+                svg.push_str(&piece(*look, text, x, y));
             }
             column += count;
         }
@@ -69,8 +72,7 @@ fn draw(captured: &str) -> String {
 /// Letters of one look, as wide as their cells whatever the font.
 fn piece(look: Look, text: &str, x: f64, y: f64) -> String {
     let long = text.chars().count() as f64 * CELL.0;
-    let colour = look.colour.and_then(|it| COLOURS.get(it)).unwrap_or(&INK);
-    let mut attributes = format!("fill=\"{colour}\"");
+    let mut attributes = format!("fill=\"{}\"", colour(look));
     if look.bold {
         attributes.push_str(" font-weight=\"bold\"");
     }
@@ -91,6 +93,33 @@ fn piece(look: Look, text: &str, x: f64, y: f64) -> String {
     // A string takes whatever is written to it.
     let _ = writeln!(element, "</text>");
     element
+}
+
+fn colour(look: Look) -> &'static str {
+    look.colour.and_then(|it| COLOURS.get(it)).unwrap_or(&INK)
+}
+
+/// Eighths of the cell that a letter of a plot fills from below (Unicode, Block Elements).
+fn bar(letter: char) -> Option<u32> {
+    ('\u{2581}'..='\u{2588}').contains(&letter).then(|| u32::from(letter) - 0x2580)
+}
+
+/// A plot's part of a line, without the gaps that letters have. What stands among bars is blank.
+fn bars(look: Look, text: &str, x: f64, below: f64) -> String {
+    let mut path = String::new();
+    let mut from = 0;
+    let letters: Vec<_> = text.chars().map(bar).collect();
+    while let Some(&eighths) = letters.get(from) {
+        let count = letters[from..].iter().take_while(|it| **it == eighths).count();
+        if let Some(eighths) = eighths {
+            let (left, wide) = (x + from as f64 * CELL.0, count as f64 * CELL.0);
+            let high = f64::from(eighths) * CELL.1 / 8.0;
+            // A string takes whatever is written to it.
+            let _ = write!(path, "M{left:.1} {below:.1}h{wide:.1}v-{high:.2}h-{wide:.1}z");
+        }
+        from += count;
+    }
+    format!("<path shape-rendering=\"crispEdges\" fill=\"{}\" d=\"{path}\"/>\n", colour(look))
 }
 
 fn width(line: &[(Look, String)]) -> usize {
@@ -160,6 +189,15 @@ mod tests {
             ]
         );
         assert!(look.faint, "it goes on in the next line");
+    }
+
+    #[test]
+    fn a_plot_is_drawn_without_gaps() {
+        let drawn = bars(Look::default(), " \u{2584}\u{2588}\u{2588}", 0.0, 18.0);
+        assert!(
+            drawn.contains("d=\"M8.4 18.0h8.4v-9.00h-8.4zM16.8 18.0h16.8v-18.00h-16.8z\""),
+            "{drawn}"
+        );
     }
 
     #[test]

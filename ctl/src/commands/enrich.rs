@@ -197,6 +197,9 @@ fn is_busy(refusal: &Refusal) -> bool {
     matches!(refusal.reason(), "at_capacity" | "queue_full" | "queue_timeout" | "rate_limited")
 }
 
+/// Between two looks of the progress on a terminal.
+const SPIN: Duration = Duration::from_millis(200);
+
 fn pause(refusal: &Refusal) -> Duration {
     refusal
         .retry_after()
@@ -204,13 +207,20 @@ fn pause(refusal: &Refusal) -> Duration {
         .clamp(Duration::from_millis(100), Duration::from_secs(60))
 }
 
+/// Moves while the model works: a note alone takes a while too.
 fn progress(notes: usize) -> ProgressBar {
-    if notes < 2 || !draws_progress() {
+    if notes == 0 || !draws_progress() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} notes, {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(notes as u64).with_style(style)
+    let template = match notes {
+        1 => "{spinner} the model reads the note, {elapsed}",
+        _ => "{spinner} {bar:30} {pos}/{len} notes, {eta} left",
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(notes as u64).with_style(style);
+    bar.enable_steady_tick(SPIN);
+    bar
 }
 
 fn report(

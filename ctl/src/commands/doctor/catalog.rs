@@ -26,7 +26,8 @@ fn judge(catalog: Result<Vec<CatalogEntry>, Refusal>) -> Check {
     let models = entries.iter().filter(|entry| entry.kind() == Kind::Model).count();
     let runtimes = entries.iter().filter(|entry| entry.suits_this_machine).count();
     if models > 0 && runtimes > 0 {
-        let meaning = format!("It is reached and verified, and lists {models} models.");
+        let of = if models == 1 { "model" } else { "models" };
+        let meaning = format!("It is reached and verified, and lists {models} {of}.");
         return Check::ok("catalog", meaning);
     }
     Check::warn(
