@@ -3,32 +3,32 @@
 place=$1 program=$2 toolchain=$3 registry=$4 cache=$5 repository=$6 test=$7
 name=newcomer
 
-# Reached by everybody, wherever the repository lies.
-mkdir -p "$place"/{home,rust,target}
+# What the machine is set up with once: crates, llama-server and the model. No credential of cargo.
+# Copied before anything is mounted, wherever it lies.
+mkdir -p "$place"/{home,rust,target,skel/.cargo/registry,skel/.cache/companion-dev}
 mkdir -p -m 1777 "$place/tmp"
+cp -r "$registry"/{index,cache} "$place/skel/.cargo/registry"
+find "$cache" -maxdepth 1 -type f -exec cp -t "$place/skel/.cache/companion-dev" {} +
+git clone --quiet --bare "$repository" "$place/origin.git"
+cp "$program" "$place/walk"
+
+# Reached by everybody, and in the place of what this machine has.
 mount --bind "$place" /mnt
-mount --bind /mnt/home /home
-mount --bind /mnt/tmp /tmp
 mount --bind "$toolchain" /mnt/rust
 mount -o remount,bind,ro /mnt/rust
+mount --bind /mnt/home /home
+mount --bind /mnt/tmp /tmp
 mount -t tmpfs -o mode=0755 tmpfs /run
 
 # The account: written to a layer above /etc.
 mkdir -p /run/etc/{changed,work} /run/user
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/changed,workdir=/run/etc/work overlay /etc
-useradd --create-home --no-log-init --shell /bin/bash "$name"
+useradd --create-home --skel /mnt/skel --no-log-init --shell /bin/bash "$name"
 home=$(getent passwd "$name" | cut -d: -f6)
 uid=$(id -u "$name")
 gid=$(id -g "$name")
 install -d -m 0700 -o "$uid" -g "$gid" "/run/user/$uid"
-
-# What the machine is set up with once: crates, llama-server and the model. No credential of cargo.
-mkdir -p "$home/.cargo/registry" "$home/.cache/companion-dev"
-cp -r "$registry"/{index,cache} "$home/.cargo/registry"
-find "$cache" -maxdepth 1 -type f -exec cp -t "$home/.cache/companion-dev" {} +
-git clone --quiet --bare "$repository" /mnt/origin.git
-cp "$program" /mnt/walk
-chown -R "$uid:$gid" "$home" /mnt/origin.git /mnt/target
+chown -R "$uid:$gid" /mnt/origin.git /mnt/target
 
 status=0
 setpriv --reuid "$uid" --regid "$gid" --init-groups --inh-caps=-all --bounding-set=-all \
