@@ -10,6 +10,8 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// Of somebody who does not hurry: keys a minute (40 words of five), and words a minute.
 const KEYS: usize = 200;
 const WORDS: usize = 200;
+/// Words that are read of what one command shows; a table of hundreds is looked over.
+const GLANCE: usize = 100;
 
 /// Time spent on one way from a clone to an answer.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Spent {
         Self { way, waiting: cloning, typing: none, reading: none, compiling: none }
     }
 
-    /// Of a document, or of what a terminal shows.
+    /// Of a document.
     pub(crate) fn reading(&mut self, text: &str) {
         self.reading += minutes(text.split_whitespace().count(), WORDS);
     }
@@ -48,7 +50,7 @@ impl Spent {
                 self.compiling += *took;
             } else {
                 self.waiting += *took;
-                self.reading(told);
+                self.reading += minutes(told.split_whitespace().take(GLANCE).count(), WORDS);
             }
         }
     }
