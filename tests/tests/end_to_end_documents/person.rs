@@ -52,6 +52,7 @@ impl Person {
             fs::create_dir_all(home.join(".cache"))?;
             symlink(made, known)?;
         }
+        fs::create_dir_all(home.join(".cargo/bin"))?;
         Ok(Self { clone: home.join("companion"), home, run, bus, _dir: dir })
     }
 
@@ -127,7 +128,8 @@ impl Person {
     /// What a login sets; and where the toolchain of this machine lies.
     fn variables(&self) -> Vec<(String, String)> {
         let home = self.home.display();
-        let mut path = format!("{home}/.local/bin:{home}/bin");
+        // As rustup leaves it; what does the work of other programs lies in `bin`.
+        let mut path = format!("{home}/bin:{home}/.cargo/bin");
         let mut variables = vec![
             ("HOME", home.to_string()),
             ("XDG_RUNTIME_DIR", self.run.display().to_string()),
