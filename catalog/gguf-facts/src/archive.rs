@@ -77,10 +77,14 @@ mod tests {
     #[test]
     fn an_archive_says_where_its_program_is_and_how_it_begins() {
         let program = [&b"\x7fELF"[..], &[7; 100]].concat();
-        let archive = packed(&[("b1/LICENSE", b"MIT"), ("b1/llama-server", &program)]);
+        let archive = packed(&[
+            ("b1/AUTHORS", b"many"),
+            ("b1/llama-server", &program),
+            ("b1/LICENSE", b"MIT"),
+        ]);
         let program_head = program[..20].to_vec();
         let program = "b1/llama-server".to_owned();
-        assert_eq!(facts_of(&archive), Ok(Facts { program_head, program, files: 2 }));
+        assert_eq!(facts_of(&archive), Ok(Facts { program_head, program, files: 3 }));
     }
 
     #[test]

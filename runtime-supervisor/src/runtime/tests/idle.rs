@@ -5,6 +5,10 @@ use super::*;
 /// Longer than any test takes: it goes by when the test says so.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// Several times what the stand-in takes to start. Too short on a slow machine, a test that should
+/// fail may pass, and none that should pass fails.
+const LONG_ENOUGH_TO_WAKE: Duration = Duration::from_millis(500);
+
 fn drowsy() -> World {
     world_of(LIMIT, Runtime { idle_unload_s: IDLE.as_secs(), ..Runtime::default() })
 }
@@ -53,7 +57,10 @@ async fn an_idle_runtime_ends_and_the_same_one_comes_back_when_it_is_wanted() {
 
     world.says(Report::Wanted { generation: ran.generation + 1 }).await;
     world.says(Report::Idle { generation: ran.generation }).await;
-    assert_eq!(world.facts(), sleeps, "neither is about the one that sleeps");
+    let mut facts = world.runtime.facts();
+    let disturbed = facts.wait_for(|facts| *facts != sleeps);
+    let disturbed = tokio::time::timeout(LONG_ENOUGH_TO_WAKE, disturbed).await;
+    assert!(disturbed.is_err(), "neither is about the one that sleeps: {disturbed:?}");
 
     world.says(Report::Wanted { generation: ran.generation }).await;
     let back = world.when(is_ready).await;
