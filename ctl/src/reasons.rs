@@ -14,7 +14,7 @@ pub(crate) struct Words {
 
 const UNKNOWN: Words = Words {
     what: "The companion refused.",
-    next: "See `companionctl status` and the companion's own log.",
+    next: "See `companionctl status`, and what `companion up` shows.",
 };
 
 /// The words for a reason code; general ones for a code this version does not know.
@@ -135,7 +135,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("registration_failed", "The sign-in service did not register this program.", "Configure [gateway] client_id, or tell whoever runs the service."),
     ("callback_timeout", "Nobody finished the sign-in in time.", SIGN_IN),
     ("token_exchange_failed", "The sign-in could not be completed at the service.", SIGN_IN_OPERATOR),
-    ("discovery_failed", "The sign-in service's description could not be fetched or trusted.", "Check [gateway] issuer and the network."),
+    ("discovery_failed", "The sign-in service's description could not be fetched or trusted.", "See why: `companionctl doctor`; else check [gateway] issuer."),
     ("sign_in_cancelled", "The sign-in attempt was cancelled.", SIGN_IN),
     ("account_not_configured", "This installation has no account, and models of your own need none.", "To sign in at a gateway, set it up: `companion init`."),
     ("not_signed_in", "Nobody is signed in.", "Run `companionctl sign-in`."),
@@ -147,14 +147,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("keychain_locked", "The keychain is locked.", "Unlock it in your desktop's password program; if KeePassXC is unlocked, turn off `Confirm when clients request` in its Secret Service settings."),
 
     // Catalog and store.
-    ("catalog_unreachable", "The catalog could not be fetched.", "Check the network and [gateway] catalog_url."),
+    ("catalog_unreachable", "The catalog could not be fetched.", "See why: `companionctl doctor`."),
     ("catalog_not_configured", "No catalog is configured, so there is nothing to download.", "Set one up: `companion init`; or set [gateway] catalog_url and trust_root."),
     ("unknown_artifact", "The catalog has nothing of that name.", "See what it has: `companionctl models`."),
     ("not_provisioned", "The model, or a runtime for this machine, was not downloaded yet.", "Download what is missing and start it: `companionctl start ID --pull`."),
     ("in_use", "It is in use by the running model.", "Run `companionctl stop` first."),
     ("disk_full", "There is not enough free space for it.", "Free some, or remove a model: `companionctl rm ID`."),
     ("store_unavailable", "The store could not be read or written.", "Check the data directory's owner, mode and disk."),
-    ("connection_failed", "No secure connection to the model host came about.", "Check the network and [models] in the configuration."),
+    ("connection_failed", "No secure connection to the model host came about.", "See why: `companionctl doctor`."),
     ("set_up_given_up", "The set-up was given up; nothing was changed.", "Run `companion init` again."),
     ("configuration_exists", "A configuration is there already.", "Replace it by --replace: the old one is kept beside it."),
     ("configuration_not_written", "The configuration could not be written.", "Check the directory's owner, mode and disk."),
@@ -174,9 +174,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("listener_unbound", "The endpoint is not bound.", "Start the companion again: `companion up`."),
     ("token_digest_unset", "The endpoint has no key to accept, because the keychain does not answer.", "See `companionctl session`."),
     ("health_stale", "The last answer of the runtime is too old.", "Wait a few seconds; else see `companionctl logs`."),
-    ("supervisor_unreachable", "The runtime supervisor does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
-    ("broker_unreachable", "The authority broker does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
-    ("frontdoor_unreachable", "The front door does not answer.", "Wait a moment: the launcher restarts it. Else see the companion's own log."),
+    ("supervisor_unreachable", "The runtime supervisor does not answer.", "Wait a moment: the launcher restarts it. Else look where `companion up` runs."),
+    ("broker_unreachable", "The authority broker does not answer.", "Wait a moment: the launcher restarts it. Else look where `companion up` runs."),
+    ("frontdoor_unreachable", "The front door does not answer.", "Wait a moment: the launcher restarts it. Else look where `companion up` runs."),
     ("shutting_down", "The companion is stopping.", "Start it again: `companion up`."),
     ("asleep", "The model rests: it was unloaded to free its memory.", "The next request loads it again."),
 
@@ -186,7 +186,7 @@ const TABLE: &[(&str, &str, &str)] = &[
 
     // This program's own.
     ("companion_not_running", "The companion is not running.", "Start it: `companion up`."),
-    ("no_answer", "The companion did not answer in time.", "Try again; else see the companion's own log."),
+    ("no_answer", "The companion did not answer in time.", "Try again; else look where `companion up` runs."),
     ("unexpected_answer", "The companion answered with something this version does not understand.", "Check that companion and companionctl are of one version."),
     ("not_supported", "The running companion is older than this companionctl.", "Stop it and start the present one: `companion up`."),
     ("configuration_refused", "The configuration is not usable.", "Mend the key that is named."),
