@@ -6,6 +6,10 @@ use std::time::Duration;
 pub(crate) const STALL: Duration = Duration::from_secs(30);
 /// Pieces of a download that wait for the disk; each is at most a TLS record or two.
 pub(crate) const QUEUED_PIECES: usize = 64;
+/// So many pieces or more are written at once; fewer are let gather for a moment.
+pub(crate) const FEW_PIECES: usize = QUEUED_PIECES / 2;
+/// That moment.
+pub(crate) const GATHERING: Duration = Duration::from_millis(1);
 /// Bytes of a download after which the kernel is told to begin to write them.
 pub(crate) const WRITE_BEHIND: u64 = 16 * 1024 * 1024;
 /// Bytes of an imported file between two looks at progress and cancellation.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::fetch::{Download, Fetcher, Part, Wish};
 use crate::import::import;
-use crate::limits::{LOCK_PAUSE, QUEUED_PIECES};
+use crate::limits::{FEW_PIECES, GATHERING, LOCK_PAUSE, QUEUED_PIECES};
 use crate::progress::Progress;
 use crate::segments::Segments;
 use crate::store::{Kind, Origin, Partial, Store};
@@ -292,6 +292,10 @@ async fn pump(
             let mut pieces = Vec::with_capacity(QUEUED_PIECES);
             while queue.blocking_recv_many(&mut pieces, QUEUED_PIECES) > 0 {
                 partial.append_all(&pieces)?;
+                if pieces.len() < FEW_PIECES {
+                    // To be woken for each would take longer than to write it.
+                    std::thread::sleep(GATHERING);
+                }
                 pieces.clear();
             }
             Ok(())
