@@ -1,4 +1,7 @@
-//! The machine's memory, as the kernel tells it (proc_meminfo(5)).
+//! The memory that this program's processes may come to use: the machine's, or less where a control
+//! group says so. The supervisor reads the same.
+
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,15 +14,20 @@ pub(super) struct Meminfo {
 impl Meminfo {
     /// Of this machine; `None` where the kernel does not tell.
     pub(super) fn read() -> Option<Self> {
-        Self::parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
+        let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(memory).ok()?;
+        let machine = Self { total: system.total_memory(), available: system.available_memory() };
+        let group = system
+            .cgroup_limits()
+            .map(|group| Self { total: group.total_memory, available: group.free_memory });
+        Some(machine.within(group)).filter(|memory| memory.total > 0)
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let bytes = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-        };
-        Some(Self { total: bytes("MemTotal")?, available: bytes("MemAvailable")? })
+    fn within(self, group: Option<Self>) -> Self {
+        group.map_or(self, |group| Self {
+            total: self.total.min(group.total),
+            available: self.available.min(group.available),
+        })
     }
 
     /// The most that a runtime may take: the configured ceiling, else three quarters.
@@ -33,20 +41,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_the_kernel_writes_it_or_not_at_all() {
-        let usual = "MemTotal:       16 kB\nMemFree: 1 kB\nMemAvailable:    4 kB\n";
-        let memory = Meminfo::parse(usual).expect("both are there");
-        assert_eq!(memory, Meminfo { total: 16 << 10, available: 4 << 10 });
-        assert_eq!((memory.ceiling(0), memory.ceiling(7)), (12 << 10, 7));
-        for malformed in [
-            "",
-            "MemTotal: 1 kB\n",
-            "MemTotal: x kB\nMemAvailable: 1 kB\n",
-            "MemTotal: 1\nMemAvailable: 1 kB\n",
-            "MemTotal: 99999999999999999999 kB\nMemAvailable: 1 kB\n",
-        ] {
-            assert_eq!(Meminfo::parse(malformed), None, "{malformed}");
-        }
-        assert!(Meminfo::read().is_some_and(|real| real.available <= real.total));
+    fn it_is_that_of_the_kernel_and_no_more_than_the_control_groups() {
+        let told = std::fs::read_to_string("/proc/meminfo").expect("proc_meminfo(5)");
+        let total = told.lines().find_map(|line| line.strip_prefix("MemTotal:")).expect("a total");
+        let total: u64 = total.trim().trim_end_matches(" kB").parse().expect("a number");
+        let real = Meminfo::read().expect("it tells");
+        assert!(real.total <= total * 1024 && real.available <= real.total, "{real:?}");
+
+        let machine = Meminfo { total: 16 << 30, available: 4 << 30 };
+        let group = Meminfo { total: 8 << 30, available: 8 << 30 };
+        assert_eq!(machine.within(None), machine);
+        let within = machine.within(Some(group));
+        assert_eq!(within, Meminfo { total: 8 << 30, available: 4 << 30 });
+        assert_eq!((within.ceiling(0), within.ceiling(7)), (6 << 30, 7));
     }
 }
