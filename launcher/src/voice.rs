@@ -3,7 +3,7 @@
 //! A log has every line with its time. Who started the companion by hand wants to know what is ready
 //! and what to do next; of the log such a person sees warnings and errors, and `--verbose` shows all.
 
-use std::io::{self, IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
@@ -43,7 +43,7 @@ impl Voice {
     /// A sentence that a log has in words of its own.
     pub(crate) fn say(self, sentence: &str) {
         if self == Self::Person {
-            eprintln!("{sentence}");
+            show(sentence);
         }
     }
 }
@@ -94,10 +94,15 @@ pub(crate) async fn relay(ours: OwnedFd) {
         while let Some(end) = line_end(&unread) {
             let line: Vec<u8> = unread.drain(..end).collect();
             if let Some(shown) = for_people(&String::from_utf8_lossy(&line)) {
-                eprintln!("{shown}");
+                show(&shown);
             }
         }
     }
+}
+
+/// A terminal that is gone is no reason to end.
+fn show(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// Behind the next line, or the next piece of one that is too long.
