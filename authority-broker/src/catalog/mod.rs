@@ -116,12 +116,10 @@ impl Catalogs {
     }
 
     async fn admit(&self, rpc: Rpc, at_hand: bool) -> Result<(), Reason> {
-        if !self.needs_session {
-            return Ok(());
+        match self.needs_session {
+            true => self.sessions.admit(rpc, at_hand).await,
+            false => Ok(()),
         }
-        let admitted = self.sessions.admit(rpc, at_hand).await;
-        // Where no catalog is configured, to sign in would not help.
-        admitted.map_err(|refused| self.updater.as_ref().err().copied().unwrap_or(refused))
     }
 
     async fn update(&self, held: &mut Option<Held>) -> Result<Arc<Catalog>, Reason> {

@@ -378,17 +378,15 @@ async fn without_a_root_or_an_https_url_there_is_no_catalog() {
         ("http://gateway.localhost/", Some(stand.pinned.clone())),
         ("file://elsewhere.example/catalog/", Some(stand.pinned.clone())),
     ] {
-        for catalog_needs_session in [false, true] {
-            let configured = Configured {
-                catalog_url: url.to_owned(),
-                catalog_needs_session,
-                ..Configured::default()
-            };
-            let sessions = Sessions::new("", stand.store.keychain(), https.clone());
-            let (pinned, state) = (pinned.clone(), stand.state.path());
-            let catalogs = Catalogs::new(&configured, pinned, &[], state, https.clone(), sessions);
-            assert_eq!(ids(&catalogs).await, Err(Reason::CatalogNotConfigured), "{url}");
-        }
+        let configured = Configured {
+            catalog_url: url.to_owned(),
+            catalog_needs_session: false,
+            ..Configured::default()
+        };
+        let sessions = Sessions::new("", stand.store.keychain(), https.clone());
+        let state = stand.state.path();
+        let catalogs = Catalogs::new(&configured, pinned, &[], state, https.clone(), sessions);
+        assert_eq!(ids(&catalogs).await, Err(Reason::CatalogNotConfigured), "{url}");
     }
 }
 
