@@ -102,17 +102,14 @@ mod tests {
         assert_eq!(Gpu::Failing.used_bytes(), Err(Reason::MalformedObservation));
     }
 
-    /// As the driver's own tool has it, on a machine with a card; others have nothing to compare.
-    /// The card may be at work meanwhile: the figure lies between two of the tool's, or within what
-    /// it rounds to (MiB) and one more allocation.
+    /// As the driver's own tool has it. The card may be at work meanwhile: the figure lies between
+    /// two of the tool's, or within what it rounds to (MiB) and one more allocation.
     #[test]
+    #[ignore = "needs an NVIDIA card: `cargo xtask test` runs it where there is one"]
     fn the_figure_is_what_nvidia_smi_shows() {
         const AIR: u64 = 64 << 20;
         let gpu = Gpu::load_from(LIBRARY.as_ref());
-        let Gpu::Present(_) = gpu else {
-            eprintln!("no driver of a card here: nothing to compare");
-            return;
-        };
+        assert!(matches!(gpu, Gpu::Present(_)), "no card answers here: {gpu:?}");
         let before = nvidia_smi();
         let used = gpu.used_bytes().unwrap();
         let after = nvidia_smi();
@@ -123,8 +120,10 @@ mod tests {
     /// Memory in use over all cards, in bytes.
     fn nvidia_smi() -> u64 {
         let mut tool = Command::new("nvidia-smi");
-        let output = tool.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits"]);
-        let said = String::from_utf8(output.output().unwrap().stdout).unwrap();
+        let asked = tool.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits"]);
+        let output = asked.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
         said.lines().map(|mebibytes| mebibytes.trim().parse::<u64>().unwrap() << 20).sum()
     }
 }

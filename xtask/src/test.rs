@@ -22,6 +22,10 @@ const CAPTURED: [(&str, &str); 3] = [
     ("runtime-supervisor", "runtime-supervisor"),
     ("endpoint-bench", "standin-runtime"),
 ];
+/// There where the driver of a graphics card is loaded.
+const DRIVER: &str = "/proc/driver/nvidia/version";
+/// What takes such a card, as a nextest filter.
+const ON_A_CARD: &str = "test(=gpu::tests::the_figure_is_what_nvidia_smi_shows)";
 /// Names of test files of the whole-system tiers, as a nextest filter.
 const WHOLE_SYSTEM: &str =
     "binary(/^(integration|end_to_end|stress|data_integrity|security)_/) + binary(=crate_graph)";
@@ -99,6 +103,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let filter = args.tier.map_or_else(|| Some("all()".to_owned()), Tier::filter);
     if let Some(filter) = filter {
         tests(&mut checks, &workspace, &surroundings, &filter)?;
+    }
+    if all || args.tier == Some(Tier::Unit) {
+        graphics_card(&mut checks, &workspace, &surroundings)?;
     }
     if all || args.tier == Some(Tier::Performance) {
         benchmarks(&mut checks, &workspace, &surroundings.assets);
@@ -217,6 +224,22 @@ fn tests(
     checks.failed += failed;
     checks.report.done(step, &format!("{} passed, {failed} failed", run.saturating_sub(failed)));
     Ok(())
+}
+
+/// What takes a graphics card; without one it is not run, and that is said.
+fn graphics_card(
+    checks: &mut Checks,
+    workspace: &Workspace,
+    surroundings: &Surroundings,
+) -> Result<()> {
+    if !Path::new(DRIVER).exists() {
+        let step = checks.report.begin("graphics card");
+        checks.report.done(step, "none here: its memory is not compared with nvidia-smi's");
+        return Ok(());
+    }
+    let mut nextest = nextest(workspace, surroundings);
+    nextest.args(["--run-ignored", "only", "-E", ON_A_CARD]);
+    checks.one("graphics card", &mut nextest).map(drop)
 }
 
 /// Tests run, and tests failed, of nextest's account.
