@@ -220,10 +220,7 @@ mod tests {
         let dead = kept(&record);
         runtime.kill().unwrap();
         runtime.wait().unwrap();
-        let Some(mut foreign) = process_numbered(dead.pid, dead.start_time) else {
-            eprintln!("the next number cannot be chosen here: that takes root");
-            return;
-        };
+        let mut foreign = process_numbered(dead.pid, dead.start_time);
         assert!(!record.reclaim().unwrap());
         assert!(foreign.try_wait().unwrap().is_none());
         foreign.kill().unwrap();
@@ -231,13 +228,15 @@ mod tests {
     }
 
     /// A process with this number that started later; others may be quicker to take it
-    /// (`proc_sys_kernel(5)`, `ns_last_pid`).
-    fn process_numbered(pid: u32, after: u64) -> Option<Child> {
+    /// (`proc_sys_kernel(5)`, `ns_last_pid`). As anybody but root the test would prove nothing, and
+    /// so it fails.
+    fn process_numbered(pid: u32, after: u64) -> Child {
         for _ in 0..10_000 {
-            fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
+            let chosen = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
+            chosen.expect("the next number is root's to choose: run this test as root");
             let mut child = sleeper();
             if child.id() == pid && Identity::of(pid).unwrap().start_time > after {
-                return Some(child);
+                return child;
             }
             child.kill().unwrap();
             child.wait().unwrap();

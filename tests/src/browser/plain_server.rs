@@ -41,12 +41,10 @@ struct Record {
     more: Notify,
 }
 
-/// A running server on a port of 127.0.0.1 and, where the machine has it, the same of `[::1]`.
-/// Dropping it closes both.
+/// A running server on a port of 127.0.0.1 and the same of `[::1]`. Dropping it closes both.
 #[derive(Debug)]
 pub struct PlainServer {
     port: u16,
-    has_ipv6: bool,
     record: Arc<Record>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -59,12 +57,13 @@ impl PlainServer {
     pub fn start() -> Result<Self> {
         let (listener, address) = devstack::listen::bind_loopback()?;
         let port = address.port();
-        let ipv6 = devstack::listen::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).ok();
+        // What cannot reach an honest server proves nothing of a guarded one.
+        let ipv6 = devstack::listen::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
+            .context("the loopback address of IPv6")?;
         let record = Arc::new(Record::default());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&record));
-        let has_ipv6 = ipv6.is_some();
         let mut tasks = Vec::new();
-        for listener in [Some(listener), ipv6].into_iter().flatten() {
+        for listener in [listener, ipv6] {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let router = router.clone();
             tasks.push(tokio::spawn(async move {
@@ -72,19 +71,13 @@ impl PlainServer {
                 let _ = axum::serve(listener, router).await;
             }));
         }
-        Ok(Self { port, has_ipv6, record, tasks })
+        Ok(Self { port, record, tasks })
     }
 
     /// The port, of both addresses.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Whether it listens on `[::1]` too.
-    #[must_use]
-    pub fn has_ipv6(&self) -> bool {
-        self.has_ipv6
     }
 
     /// Forgets what has arrived.

@@ -1,6 +1,6 @@
 //! The jail, by what it becomes: a stand-in that prints what it finds itself to be, and the real
-//! `llama-server` where the environment names one (`COMPANION_LLAMA_SERVER`, `COMPANION_MODEL`;
-//! `cargo xtask test` does, and its whole-system tests run the real one in any case).
+//! `llama-server` that the environment names (`COMPANION_LLAMA_SERVER`, `COMPANION_MODEL`; `cargo
+//! xtask test` does).
 //! Contract 9 (launch), architecture section 2 (the jail).
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! The real `llama-server` in the jail, where the environment names one.
+//! The real `llama-server` in the jail: the one that the environment names.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,11 +15,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 #[test]
 fn llama_server_loads_its_model_and_answers_from_inside_the_jail() {
-    let (Some(server), Some(model)) = (named("COMPANION_LLAMA_SERVER"), named("COMPANION_MODEL"))
-    else {
-        eprintln!("COMPANION_LLAMA_SERVER or COMPANION_MODEL is unset: the stand-in is all");
-        return;
-    };
+    let (server, model) = (named("COMPANION_LLAMA_SERVER"), named("COMPANION_MODEL"));
     for who in everybody() {
         let stage = Stage::with(who, &server, Some(&model));
         let socket = stage.path("scratch/runtime.sock");
@@ -46,8 +42,9 @@ fn llama_server_loads_its_model_and_answers_from_inside_the_jail() {
     }
 }
 
-fn named(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).map(PathBuf::from)
+fn named(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    path.unwrap_or_else(|| panic!("{variable}: `cargo xtask test` sets it"))
 }
 
 /// Asks whenever the server says something, until it answers 200, has ended, or the time is up.
