@@ -260,6 +260,7 @@ impl Store {
             chmodat(&*self.dir, name.as_str(), readable, AtFlags::empty()).map_err(unavailable)?;
         }
         let mut file = File::from(self.open_artifact(spec, Kind::Model)?);
+        let before = identity_of(&file)?;
         let mut accumulator = Accumulator::new(spec);
         let mut piece = vec![0; HASH_PIECE];
         loop {
@@ -271,6 +272,10 @@ impl Store {
             }
         }
         let bytes = accumulator.finalize()?;
+        if identity_of(&file)? != before {
+            // What was read before the change was not looked at again.
+            return Err(Reason::DigestMismatch);
+        }
         fchmod(&file, kind.mode()).map_err(unavailable)?;
         bytes.at(identity_of(&file)?)
     }
