@@ -24,6 +24,10 @@ pub(super) enum Disk {
     Blocks(u32),
     /// The store cannot be written to. As an ordinary user that takes a user namespace.
     ReadOnly,
+    /// The store is a file system of its own, of so many bytes; the same goes for that.
+    Of(u32),
+    /// With the system calls that matter for what is on it noted in this file.
+    Traced(PathBuf),
 }
 
 impl Disk {
@@ -35,12 +39,23 @@ impl Disk {
                 format!("trap '' XFSZ; ulimit -f {blocks}; shift; exec \"$@\"")
             }
             Self::ReadOnly => {
-                let user = if rustix::process::geteuid().is_root() { "" } else { "-r" };
-                let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
-                format!("exec unshare -m {user} sh -c '{mount} && exec \"$@\"' \"$@\"")
+                mounted("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"")
+            }
+            Self::Of(bytes) => {
+                mounted(&format!("mount -t tmpfs -o size={bytes},mode=700 store \"$0\""))
+            }
+            Self::Traced(file) => {
+                let calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write";
+                format!("shift; exec strace -f -y -e {calls} -o '{}' \"$@\"", file.display())
             }
         }
     }
+}
+
+/// In a mount namespace of the child's own.
+fn mounted(mount: &str) -> String {
+    let user = if rustix::process::geteuid().is_root() { "" } else { "-r" };
+    format!("exec unshare -m {user} sh -c '{mount} && exec \"$@\"' \"$@\"")
 }
 
 /// Starts the test of this name as a child that pulls.

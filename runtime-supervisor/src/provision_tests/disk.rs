@@ -1,5 +1,9 @@
 //! A disk that is full, read-only or gone: a clear reason, and the store as it was.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use super::child::Disk;
 use super::watching::{outcome_of, sees, watched};
 use super::*;
@@ -34,6 +38,33 @@ fn a_full_disk_keeps_what_came_and_the_next_pull_goes_on() {
             let (outcome, progress) = world.pull().await;
             assert_eq!((outcome, progress[0]), (Ok(()), 400 * 512));
         }
+    });
+}
+
+/// A file system with room for the file when it is looked at, until somebody else takes the rest:
+/// the kernel says so itself (ENOSPC).
+#[test]
+fn a_disk_that_another_program_fills_meanwhile_is_told_to_be_full() {
+    if child::took_over() {
+        return;
+    }
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    executor.block_on(async {
+        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
+        world.host.describe_in(facts.path());
+        world.host.conducts(Conduct::HoldAfter(200_000));
+        let test = "disk::a_disk_that_another_program_fills_meanwhile_is_told_to_be_full";
+        let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
+        let disk = Disk::Of(1 << 20);
+        let child = child::start(test, address, store, Kind::Model, facts, SEGMENT, disk);
+        world.host.has_held(1).await;
+        let its_store = format!("/proc/{}/root{}", child.id(), store.display());
+        let mut other = File::create(Path::new(&its_store).join("other")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(7), &mut other).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+        world.host.release(0);
+        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        assert!(said.contains("pulled disk_full"), "{said}");
     });
 }
 

@@ -6,6 +6,7 @@ mod host;
 mod kills;
 mod segments;
 mod shared;
+mod synced;
 mod unpacking_kills;
 mod watching;
 

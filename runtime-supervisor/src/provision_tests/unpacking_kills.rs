@@ -16,7 +16,7 @@ const PROGRAM: &[u8] = b"as if it were a program";
 const LIBRARIES: usize = 20;
 
 /// A release with enough libraries to be killed among them.
-fn release() -> Vec<u8> {
+pub(super) fn release() -> Vec<u8> {
     let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = Header::new_ustar();
