@@ -2,6 +2,7 @@
 //! (contract 8).
 
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use anyhow::Result;
 use promises::{MODEL_ID, RUNTIME_ID, Ran, World};
@@ -37,6 +38,18 @@ async fn a_disk_that_fills_up_ends_the_pull_and_the_next_one_goes_on() -> Result
     let pulled = world.ctl_events(&["pull", MODEL_ID]).await?;
     pulled.expect_success();
     assert_eq!(pulled.named("progress")[0]["received"], ROOM, "it began anew");
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_removes_the_beginnings_that_nobody_came_back_for_in_a_week() -> Result<()> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::start().await?;
+    let (old, young) =
+        (world.leave_partial_file('a', 8 * DAY)?, world.leave_partial_file('b', 6 * DAY)?);
+    world.restart().await?;
+    world.status_when(|_| !old.exists()).await?;
+    assert!(young.exists());
     world.stop().await
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use devstack::MODEL_ID;
@@ -34,6 +35,18 @@ impl World {
             .into_iter()
             .find(|path| path.file_name().is_some_and(|name| name == wanted.as_str()))
             .context("the model is not in the store")
+    }
+
+    /// Leaves what a download leaves that was cut off so long ago.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn leave_partial_file(&self, name: char, age: Duration) -> Result<PathBuf> {
+        let digest = name.to_string().repeat(64);
+        let path = self.companion.data_dir().join("store").join(format!("{digest}.partial"));
+        fs::write(&path, "begun")?;
+        fs::File::options().write(true).open(&path)?.set_modified(SystemTime::now() - age)?;
+        Ok(path)
     }
 
     /// The digest of the development model.
