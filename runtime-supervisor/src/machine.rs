@@ -107,6 +107,31 @@ mod tests {
         }
     }
 
+    /// As in a container. The test starts its own program again, where this directory is mounted in
+    /// the place of the control groups.
+    #[test]
+    fn it_has_no_more_memory_than_its_control_group() {
+        const TEST: &str = "machine::tests::it_has_no_more_memory_than_its_control_group";
+        if std::env::var_os("COMPANION_TEST_IN_A_GROUP").is_some() {
+            println!("memory {}", Machine::read().unwrap().memory_bytes);
+            return;
+        }
+        let group = tempfile::tempdir().unwrap();
+        for (name, told) in
+            [("memory.max", "268435456"), ("memory.current", "4096"), ("memory.stat", "anon 4096")]
+        {
+            fs::write(group.path().join(name), told).unwrap();
+        }
+        let user = if rustix::process::geteuid().is_root() { "--mount" } else { "--map-root-user" };
+        let mut child = std::process::Command::new("unshare");
+        child.args(["--mount", user, "sh", "-c"]);
+        child.arg("mount --bind \"$0\" /sys/fs/cgroup && exec \"$@\"").arg(group.path());
+        child.arg(std::env::current_exe().unwrap()).args([TEST, "--exact", "--nocapture"]);
+        let output = child.env("COMPANION_TEST_IN_A_GROUP", "").output().unwrap();
+        let said = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(said.contains("memory 268435456\n"), "{output:?}");
+    }
+
     #[test]
     fn this_machine_can_be_read_and_its_memory_ceiling_is_three_quarters() {
         let machine = Machine::read().unwrap();

@@ -3,6 +3,7 @@
 mod account;
 mod endpoint;
 mod enrich;
+mod machine;
 mod models;
 mod network;
 #[expect(dead_code, reason = "the conversation tests use the rest of it")]
