@@ -104,8 +104,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("runtime_unreachable", "The runtime could not be reached.", STATUS),
     ("runtime_failed", "The runtime gave no usable answer.", "Try again; else see `companionctl logs`."),
     ("path_failed", "The way from the endpoint to the runtime is broken.", STATUS),
-    ("start_timeout", "The runtime did not become ready in time.", LOGS),
     ("already_running", "A model is running already.", "Run `companionctl stop` first."),
+    ("stopped", "The start was given up: a stop came meanwhile.", "Start it again: `companionctl start ID`."),
     ("crash_loop", "The runtime crashed five times within five minutes and stays stopped.", "See `companionctl logs`, then `companionctl start ID`."),
 
     // Admission.

@@ -1,4 +1,5 @@
-//! Every command that a document names is one that the programs know (contract 11).
+//! Every command that a document names is one that the programs know (contract 11), and every reason
+//! for which a download, the store or the runtime fails is explained to a person.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -59,9 +60,31 @@ fn a_command_or_a_flag_that_does_not_exist_is_found_out() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_reason_of_the_supervisor_says_what_it_looks_like_and_what_to_do() -> Result<()> {
+    let read = |path: &str| Ok::<_, anyhow::Error>(fs::read_to_string(root()?.join(path))?);
+    let reasons = read("runtime-supervisor/core/src/reason.rs")?;
+    let (operations, words) = (read("docs/operations.md")?, read("ctl/src/reasons.rs")?);
+    let codes = reasons.split(" => \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let codes: Vec<_> = codes.collect();
+    ensure!(codes.len() > 30, "{codes:?}");
+    for code in codes {
+        let mut rows =
+            operations.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+        let is_told = rows.any(|(first, _)| first.contains(&format!("`{code}`")));
+        ensure!(is_told, "docs/operations.md does not tell of {code}");
+        ensure!(words.contains(&format!("(\"{code}\", ")), "companionctl has no words for {code}");
+    }
+    Ok(())
+}
+
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no root")
+}
+
 /// README and everything beneath `docs`.
 fn pages() -> Result<Vec<PathBuf>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no root")?;
+    let root = root()?;
     let mut pages = vec![root.join("README.md")];
     let mut directories = vec![root.join("docs")];
     while let Some(directory) = directories.pop() {
