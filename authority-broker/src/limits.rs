@@ -26,6 +26,8 @@ pub(crate) const REDIRECT_LINGER: Duration = Duration::from_secs(5);
 pub(crate) const REVOCATION: Duration = Duration::from_secs(10);
 /// How long the keychain may take to answer; the contract allows 10 s in all (contract 7).
 pub(crate) const KEYCHAIN: Duration = Duration::from_secs(8);
+/// How long it may take over a prompt that should ask nothing: a sign-out may meet three of them.
+pub(crate) const KEYCHAIN_PROMPT: Duration = Duration::from_secs(2);
 /// How long it may take when it is only watched.
 pub(crate) const KEYCHAIN_WATCH: Duration = Duration::from_secs(3);
 /// Between two looks at the loopback token in the keychain.

@@ -234,8 +234,7 @@ impl Sessions {
     pub(crate) async fn adopt(&self, tokens: &Tokens) -> Result<(), Reason> {
         let mut changing = self.changing.lock().await;
         *changing = Changing::default();
-        // Without its record what is left of the session before cannot be used.
-        self.keychain.delete(Account::SessionMeta).await?;
+        self.end_the_record().await?;
         if tokens.refresh.is_none() {
             self.keychain.delete(Account::RefreshToken).await?;
         }
@@ -296,11 +295,25 @@ impl Sessions {
 
     /// The record first: what an interruption leaves is no session.
     async fn clear(&self) -> Result<(), Reason> {
-        let mut first_fault = Ok(());
-        for account in Account::OF_SESSION {
+        let gone = self.end_the_record().await;
+        let mut first_fault = gone.and_then(|gone| gone.then_some(()).ok_or(KEPT));
+        for account in [Account::AccessToken, Account::RefreshToken] {
             first_fault = first_fault.and(self.keychain.delete(account).await);
         }
         first_fault
+    }
+
+    /// Without its record nothing that is left of a session can be used. Where a keychain gives up
+    /// no value but to a person, the record is written over with one of no session: then it is
+    /// not gone, which is false.
+    async fn end_the_record(&self) -> Result<bool, Reason> {
+        match self.keychain.delete(Account::SessionMeta).await {
+            Err(KEPT) => {
+                let of_no_session = Secret::new(b"{}".to_vec())?;
+                self.keychain.set(Account::SessionMeta, &of_no_session).await.map(|()| false)
+            }
+            outcome => outcome.map(|()| true),
+        }
     }
 
     async fn store_the_unstored(&self, changing: &mut Changing) -> Result<(), Reason> {
@@ -311,17 +324,19 @@ impl Sessions {
         Ok(())
     }
 
-    /// The refresh token first: whatever interrupts this, what is stored can be renewed. The old
-    /// access token goes before the new record and the new one comes after it: at no moment does
-    /// a token stand beside another one's expiry.
+    /// The refresh token first: whatever interrupts this, what is stored can be renewed. The access
+    /// token comes between a record that calls it ended and the one that says when it ends: at no
+    /// moment does a token stand beside another one's expiry. Nothing is deleted, which a keychain
+    /// may want a person to confirm.
     async fn store(&self, tokens: &Tokens) -> Result<(), Reason> {
         let record = tokens.meta.to_record()?;
+        let ended = SessionMeta { expires_at: 0, ..tokens.meta.clone() }.to_record()?;
         if let Some(refresh) = &tokens.refresh {
             self.keychain.set(Account::RefreshToken, refresh).await?;
         }
-        self.keychain.delete(Account::AccessToken).await?;
-        self.keychain.set(Account::SessionMeta, &record).await?;
-        self.keychain.set(Account::AccessToken, &tokens.access).await
+        self.keychain.set(Account::SessionMeta, &ended).await?;
+        self.keychain.set(Account::AccessToken, &tokens.access).await?;
+        self.keychain.set(Account::SessionMeta, &record).await
     }
 
     async fn held(&self) -> Result<Held, Reason> {
@@ -351,6 +366,9 @@ impl Sessions {
         Ok(Held { standing: standing(facts, clock::now()), access, refresh, meta })
     }
 }
+
+/// Of what is not deleted.
+const KEPT: Reason = Reason::KeychainLocked;
 
 enum Entry {
     Known(Secret),

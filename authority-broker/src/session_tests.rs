@@ -1,5 +1,6 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use authority_core::Reason;
 use authority_core::custody::Account;
@@ -7,6 +8,7 @@ use authority_core::rpc::Rpc;
 use authority_core::session::{SessionMeta, Standing};
 use http::{Request, Response};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::Sessions;
 use crate::clock;
@@ -63,8 +65,8 @@ async fn many_callers_refresh_once_and_the_rotated_token_is_stored_first() {
     let all = futures_util::future::join_all((0..16).map(|_| sessions.access_token())).await;
     assert!(all.into_iter().all(|token| text(token).as_deref() == Ok("a2")));
     assert_eq!(gateway.requests(), 1);
-    let order = [Account::RefreshToken, Account::SessionMeta, Account::AccessToken];
-    assert_eq!(store.writes(), order);
+    let (record, access) = (Account::SessionMeta, Account::AccessToken);
+    assert_eq!(store.writes(), [Account::RefreshToken, record, access, record]);
     assert_eq!(store.text(Account::RefreshToken).as_deref(), Some("r2"));
     assert_eq!(sessions.overview().await.unwrap().standing, Standing::Valid);
 }
@@ -101,6 +103,51 @@ async fn a_server_fault_keeps_the_session_and_is_not_asked_again_at_once() {
     assert_eq!(gateway.requests(), 1);
     assert_eq!(store.text(Account::RefreshToken).as_deref(), Some("r1"));
     assert_eq!(sessions.overview().await.unwrap().standing, Standing::Refresh);
+}
+
+/// The clock that is set forward is the monotonic one: nothing else is waited for.
+#[tokio::test]
+async fn after_each_fault_the_server_is_asked_again_later_and_when_it_is_back_the_session_is() {
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let gateway = Gateway::start(move |_| match is_down.load(Ordering::SeqCst) {
+        true => json(503, &json!({})),
+        false => renewed(),
+    });
+    let (_, sessions) = signed_in(&gateway, 0);
+    for (fault, longest) in [1_000, 2_000, 4_000].into_iter().enumerate() {
+        assert_eq!(sessions.access_token().await.err(), Some(Reason::TokenExchangeFailed));
+        assert_eq!(gateway.requests(), fault + 1);
+        later(longest / 2 - 50).await;
+        assert_eq!(sessions.access_token().await.err(), Some(Reason::TokenExchangeFailed));
+        assert_eq!(gateway.requests(), fault + 1, "asked too soon");
+        later(longest / 2 + 50).await;
+    }
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(text(sessions.access_token().await).as_deref(), Ok("a2"));
+}
+
+async fn later(milliseconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(milliseconds)).await;
+    tokio::time::resume();
+}
+
+/// Many companions that lost one gateway at one time do not come back to it at one time.
+#[tokio::test]
+async fn how_long_is_waited_after_a_fault_differs_from_one_session_to_the_next() {
+    let gateway = Gateway::start(|_| json(503, &json!({})));
+    let mut waits = Vec::new();
+    for _ in 0..16 {
+        let (_, sessions) = signed_in(&gateway, 0);
+        let before = Instant::now();
+        sessions.access_token().await.unwrap_err();
+        let until = sessions.changing.lock().await.not_before.unwrap();
+        waits.push(until - before);
+    }
+    let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*least >= Duration::from_millis(500), "{waits:?}");
+    assert!(*most - *least > Duration::from_millis(100), "{waits:?}");
 }
 
 #[tokio::test]
@@ -189,6 +236,21 @@ async fn sign_out_revokes_both_tokens_and_clears_all_three_accounts() {
         assert_eq!(store.text(Account::LoopbackToken).as_deref(), Some("kept"));
         assert_eq!(sessions.sign_out().await, Ok(false));
     }
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_deleted_a_session_is_renewed_and_ended_all_the_same() {
+    let gateway = Gateway::start(|request| match request.uri().path() {
+        "/token" => renewed(),
+        _ => json(200, &json!({})),
+    });
+    let (store, sessions) = signed_in(&gateway, 0);
+    store.keep_everything();
+    assert_eq!(text(sessions.access_token().await).as_deref(), Ok("a2"));
+    assert_eq!(sessions.overview().await.unwrap().standing, Standing::Valid);
+    assert_eq!(sessions.sign_out().await, Err(Reason::KeychainLocked));
+    assert_eq!(sessions.overview().await.unwrap().standing, Standing::Reauth);
+    assert_eq!(sessions.access_token().await.err(), Some(Reason::NotSignedIn));
 }
 
 #[tokio::test]

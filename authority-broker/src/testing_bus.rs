@@ -85,6 +85,11 @@ impl Bus {
         self.wait_until_owned(false).await;
     }
 
+    /// Removes what keyrings left: the next one is another.
+    pub(crate) fn forget_collections(&self) {
+        std::fs::remove_dir_all(self.dir.path().join("data")).unwrap();
+    }
+
     /// Stops the keyring where it is, or lets it go on.
     pub(crate) fn freeze(&self, frozen: bool) {
         let id = self.keyring.as_ref().and_then(Child::id).unwrap();

@@ -144,7 +144,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("unknown_account", "The keychain was asked for an account that is not the companion's.", REPORT),
     ("invalid_secret", "A value in the keychain is not one the companion wrote.", "Run `companionctl sign-out`, then `companionctl sign-in`."),
     ("keychain_unavailable", "There is no keychain service here.", "Start GNOME Keyring, KWallet or KeePassXC; on a server set [keychain] backend = \"kernel\"."),
-    ("keychain_locked", "The keychain is locked.", "Unlock it in your desktop's password program; if KeePassXC is unlocked, turn off `Confirm when clients request` in its Secret Service settings."),
+    ("keychain_locked", "The keychain is locked.", "Unlock it in your desktop's password program; if KeePassXC is unlocked, turn off `Confirm when passwords are retrieved by clients` in its Secret Service settings."),
 
     // Catalog and store.
     ("catalog_unreachable", "The catalog could not be fetched.", "See why: `companionctl doctor`."),

@@ -35,6 +35,17 @@ impl Canaries {
         Self { credentials, others }
     }
 
+    /// Fails the test when an OAuth secret that the world's gateway has issued by now shows in a
+    /// file, the log, `/proc`, or the memory of a process that is not the broker.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub async fn show_nowhere(world: &World) -> Result<()> {
+        let canaries = Self::of(world, []);
+        canaries.absent_from_processes(world).await?;
+        canaries.absent_from_files(world)
+    }
+
     /// Fails the test when one of them is there.
     ///
     /// # Panics

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use promises::{Events, Keyring, Mischief, World};
+use promises::{Canaries, Events, Keyring, Mischief, World};
 
 /// Longest a reason may take (contract 7).
 const REASON_LIMIT: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ async fn a_locked_keepassxc_database_authorises_nothing_and_says_so_in_time() ->
     world.unlock_keychain().await?;
     world.session_when("valid").await?;
     world.endpoint_and_token().await?;
-    Ok(())
+    Canaries::show_nowhere(&world).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn a_keepassxc_that_crashes_is_an_unavailable_keychain_until_it_is_back() 
 
     world.restore_keychain().await?;
     world.session_when("valid").await?;
-    Ok(())
+    Canaries::show_nowhere(&world).await
 }
 
 /// As KeePassXC is set up at first: to a program that comes to an earlier one's secrets they are
@@ -99,5 +99,29 @@ async fn a_keepassxc_that_wants_a_person_to_confirm_is_a_locked_keychain_after_a
     let env = world.ctl(&["env"]).await?;
     assert_eq!(env.status.code(), Some(1), "{env:?}");
     assert!(env.stderr.contains("keychain_locked"), "{env:?}");
-    Ok(())
+    Canaries::show_nowhere(&world).await
+}
+
+/// As it is set up at first, too, for a database without a recycle bin: it asks a person before it
+/// deletes anything. A renewal and a second sign-in delete nothing; a sign-out ends the session and
+/// says in time that something is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keepassxc_that_wants_deletions_confirmed_renews_a_session_and_ends_it() -> Result<()> {
+    let world = world(true).await?;
+    world.at_gateway(|it| it.expires_in = 31);
+    world.sign_in().await?;
+    world.session_when("refresh").await?;
+    world.at_gateway(|it| it.expires_in = 3600);
+    world.ctl(&["models"]).await?.expect_success();
+    world.session_when("valid").await?;
+    assert_eq!(world.refreshes_seen(), 1);
+
+    let asked = Instant::now();
+    world.ctl_events(&["sign-out"]).await?.expect_refusal("keychain_locked");
+    assert!(asked.elapsed() < REASON_LIMIT, "after {:?}", asked.elapsed());
+    world.session_when("reauth").await?;
+    world.ctl_events(&["models"]).await?.expect_refusal("not_signed_in");
+    world.sign_in().await?;
+    world.session_when("valid").await?;
+    Canaries::show_nowhere(&world).await
 }

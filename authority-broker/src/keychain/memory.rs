@@ -18,6 +18,7 @@ struct State {
     refusal: Option<Reason>,
     writes: Vec<Account>,
     changes_left: Option<usize>,
+    keeps: bool,
 }
 
 impl MemoryStore {
@@ -35,6 +36,11 @@ impl MemoryStore {
     /// `None`: changes are made again.
     pub(crate) fn die_after(&self, changes: Option<usize>) {
         self.state().changes_left = changes;
+    }
+
+    /// From now on nothing is deleted: a person would have to allow it.
+    pub(crate) fn keep_everything(&self) {
+        self.state().keeps = true;
     }
 
     /// The accounts that were written, in their order.
@@ -73,6 +79,9 @@ impl MemoryStore {
 
     pub(super) fn delete(&self, account: Account) -> Result<(), Reason> {
         self.change()?;
+        if self.state().keeps && self.text(account).is_some() {
+            return Err(Reason::KeychainLocked);
+        }
         self.state().secrets.remove(&account);
         Ok(())
     }

@@ -1,18 +1,29 @@
 //! The Secret Service of the session bus (GNOME Keyring, KWallet, KeePassXC), with encrypted
-//! transport. It is never unlocked and never prompted from here.
+//! transport. It is never unlocked from here, and nobody is asked anything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use authority_core::custody::Account;
 use authority_core::{Reason, Secret};
+use futures_util::StreamExt;
 use secret_service::{Collection, EncryptionType, Error, Item, SecretService};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use zbus::connection::Builder;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue};
+use zbus::{Connection, Proxy};
 
 use crate::connections::Connections;
+use crate::limits::KEYCHAIN_PROMPT;
 
-type Session = SecretService<'static>;
+type Service = SecretService<'static>;
+
+/// The Secret Service, and the bus on which it is.
+struct Session {
+    secrets: Service,
+    bus: Connection,
+}
 
 /// The accounts of one service name in the default collection.
 pub(super) struct SecretServiceStore {
@@ -78,7 +89,7 @@ impl SecretServiceStore {
     }
 
     async fn perform_over(&self, session: &Session, act: Act<'_>) -> Result<Option<Secret>, Fault> {
-        let collection = unlocked_default(session).await?;
+        let collection = unlocked_default(&session.secrets).await?;
         match act {
             Act::Look => Ok(None),
             Act::Get(account) => {
@@ -90,10 +101,10 @@ impl SecretServiceStore {
                     _ => Err(Fault::Foreign),
                 }
             }
-            Act::Set(account, secret) => self.store(&collection, account, secret).await,
+            Act::Set(account, secret) => self.store(session, &collection, account, secret).await,
             Act::Delete(account) => {
                 for item in self.items(&collection, account).await? {
-                    item.delete().await?;
+                    session.delete(&item).await?;
                 }
                 Ok(None)
             }
@@ -102,6 +113,7 @@ impl SecretServiceStore {
 
     async fn store(
         &self,
+        session: &Session,
         collection: &Collection<'_>,
         account: Account,
         secret: &Secret,
@@ -118,7 +130,7 @@ impl SecretServiceStore {
             }
         }
         for surplus in items {
-            surplus.delete().await?;
+            session.delete(&surplus).await?;
         }
         Ok(None)
     }
@@ -144,10 +156,10 @@ impl SecretServiceStore {
         let absent = Reason::KeychainUnavailable;
         let stream = self.connections.session_bus().await.map_err(|_| absent)?;
         let bus = Builder::unix_stream(stream).build().await.map_err(|_| absent)?;
-        let session = SecretService::connect_with_existing(EncryptionType::Dh, bus)
+        let secrets = SecretService::connect_with_existing(EncryptionType::Dh, bus.clone())
             .await
             .map_err(|_| absent)?;
-        Ok(Arc::clone(held.insert(Arc::new(session))))
+        Ok(Arc::clone(held.insert(Arc::new(Session { secrets, bus }))))
     }
 
     async fn forget(&self, dead: &Arc<Session>) {
@@ -158,13 +170,41 @@ impl SecretServiceStore {
     }
 }
 
+impl Session {
+    /// Deletes an item, where nobody has to be asked: KeePassXC makes a prompt of every deletion,
+    /// which is over at once when it wants nothing confirmed.
+    async fn delete(&self, item: &Item<'_>) -> Result<(), Fault> {
+        item.ensure_unlocked().await?;
+        let deleting = Proxy::new(&self.bus, SERVICE, &item.item_path, ITEM).await?;
+        let prompt: OwnedObjectPath = deleting.call("Delete", &()).await?;
+        if prompt.as_str() == "/" { Ok(()) } else { self.pass(&prompt).await }
+    }
+
+    /// Lets a prompt go by that asks nothing; any other is taken back.
+    async fn pass(&self, prompt: &OwnedObjectPath) -> Result<(), Fault> {
+        let prompt = Proxy::new(&self.bus, SERVICE, prompt, PROMPT).await?;
+        let mut completed = prompt.receive_signal("Completed").await?;
+        let () = prompt.call("Prompt", &"").await?;
+        let Ok(end) = timeout(KEYCHAIN_PROMPT, completed.next()).await else {
+            let () = prompt.call("Dismiss", &()).await?;
+            return Err(Fault::Locked);
+        };
+        let (dismissed, _): (bool, OwnedValue) = end.ok_or(Fault::Dead)?.body().deserialize()?;
+        if dismissed { Err(Fault::Locked) } else { Ok(()) }
+    }
+}
+
+const SERVICE: &str = "org.freedesktop.secrets";
+const ITEM: &str = "org.freedesktop.Secret.Item";
+const PROMPT: &str = "org.freedesktop.Secret.Prompt";
+
 /// KWallet stores text only; everything the broker keeps is ASCII.
 const CONTENT_TYPE: &str = "text/plain";
 
 /// The default collection, looked at first: an item that is not found says nothing while there is
 /// no collection or a locked one.
-async fn unlocked_default(session: &Session) -> Result<Collection<'_>, Fault> {
-    let collection = match session.get_default_collection().await {
+async fn unlocked_default(secrets: &Service) -> Result<Collection<'_>, Fault> {
+    let collection = match secrets.get_default_collection().await {
         Ok(collection) => collection,
         Err(Error::NoResult) => return Err(Fault::NoCollection),
         Err(error) => return Err(error.into()),
@@ -174,6 +214,12 @@ async fn unlocked_default(session: &Session) -> Result<Collection<'_>, Fault> {
 
 async fn secret_of(item: &Item<'_>) -> Result<Secret, Fault> {
     Secret::new(item.get_secret().await?).map_err(|_| Fault::Foreign)
+}
+
+impl From<zbus::Error> for Fault {
+    fn from(error: zbus::Error) -> Self {
+        Error::from(error).into()
+    }
 }
 
 impl From<Error> for Fault {

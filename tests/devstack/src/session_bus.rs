@@ -35,7 +35,8 @@ pub enum Keyring {
     Gnome,
     /// KeePassXC, with one database.
     KeePassXc {
-        /// Whether it has a person confirm each look at a secret. Here nobody does.
+        /// Whether it has a person confirm each look at a secret, and each deletion. Here nobody
+        /// does.
         asks: bool,
     },
 }

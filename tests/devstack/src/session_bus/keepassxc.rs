@@ -31,6 +31,7 @@ const DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?
 <KeePassFile>
   <Meta>
     <DatabaseName>Development</DatabaseName>
+    <RecycleBinEnabled>False</RecycleBinEnabled>
     <CustomData>
       <Item>
         <Key>FDO_SECRETS_EXPOSED_GROUP</Key>
@@ -45,7 +46,7 @@ const DATABASE: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?
 "#;
 
 /// Starts it, with a database made where there is none yet. With `asks` it wants a person to
-/// confirm each look at a secret, as it does when nothing else is set.
+/// confirm each look at a secret and each deletion, as it does when nothing else is set.
 pub(super) async fn spawn(dir: &Path, address: &str, password: &str, asks: bool) -> Result<Child> {
     if !database(dir).exists() {
         make_database(dir, password).await?;
@@ -125,7 +126,7 @@ fn database(dir: &Path) -> PathBuf {
 fn settings(asks: bool) -> String {
     format!(
         "[General]\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n\
-         [FdoSecrets]\nEnabled=true\nShowNotification=false\nConfirmDeleteItem=false\n\
+         [FdoSecrets]\nEnabled=true\nShowNotification=false\nConfirmDeleteItem={asks}\n\
          ConfirmAccessItem={asks}\n"
     )
 }
