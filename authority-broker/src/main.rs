@@ -28,6 +28,8 @@ mod tls;
 mod token_endpoint;
 #[cfg(test)]
 mod token_fire_tests;
+#[cfg(test)]
+mod token_tls_tests;
 mod trials;
 mod wanted;
 mod work;

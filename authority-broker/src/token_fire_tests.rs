@@ -4,25 +4,12 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use authority_core::Reason;
 use authority_core::custody::Account;
 use authority_core::session::{SessionMeta, Standing};
 use http::Response;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
-};
-use rustls::ServerConfig;
-use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
@@ -30,12 +17,11 @@ use crate::clock;
 use crate::https::Https;
 use crate::keychain::memory::MemoryStore;
 use crate::session::Sessions;
-use crate::testing::{Gateway, TestConnections, json as json_answer, listener};
-use crate::tls::client_config;
+use crate::testing::{Gateway, json as json_answer};
 
 pub(crate) type Answer = fn() -> Response<Vec<u8>>;
 
-fn good() -> Value {
+pub(crate) fn good() -> Value {
     json!({"token_type": "Bearer", "access_token": "a2", "expires_in": 3600, "refresh_token": "r2"})
 }
 
@@ -63,7 +49,7 @@ fn of_length(bytes: usize) -> Response<Vec<u8>> {
 }
 
 const INVALID: Reason = Reason::InvalidTokenResponse;
-const FAILED: Reason = Reason::TokenExchangeFailed;
+pub(crate) const FAILED: Reason = Reason::TokenExchangeFailed;
 
 /// Every answer that is HTTP and no tokens, with the reason of its refusal.
 pub(crate) const WRONG_ANSWERS: [(&str, Answer, Reason); 40] = [
@@ -136,10 +122,10 @@ fn twice(member: &str) -> String {
 }
 
 const ACCESS_TOKEN: &str = "canary-of-the-access-token-4714";
-const REFRESH_TOKEN: &str = "canary-of-the-refresh-token-4715";
+pub(crate) const REFRESH_TOKEN: &str = "canary-of-the-refresh-token-4715";
 
 /// A keychain with a session that is due for renewal.
-fn due(port: u16, https: Https) -> (MemoryStore, Arc<Sessions>) {
+pub(crate) fn due(port: u16, https: Https) -> (MemoryStore, Arc<Sessions>) {
     let at = |path: &str| format!("https://gateway.localhost:{port}{path}");
     let store = MemoryStore::default();
     let meta = SessionMeta {
@@ -157,7 +143,7 @@ fn due(port: u16, https: Https) -> (MemoryStore, Arc<Sessions>) {
     (store, sessions)
 }
 
-async fn is_refused_and_unchanged(
+pub(crate) async fn is_refused_and_unchanged(
     (store, sessions): (MemoryStore, Arc<Sessions>),
     reason: Reason,
     case: &str,
@@ -214,218 +200,4 @@ async fn an_answer_of_exactly_the_longest_length_is_taken() {
     let (store, sessions) = due(gateway.port(), gateway.https());
     assert!(sessions.access_token().await.is_ok());
     assert_eq!(store.text(Account::RefreshToken).as_deref(), Some("r2"));
-}
-
-/// A server of raw bytes over TLS, or under it.
-struct Raw {
-    port: u16,
-    _serving: AbortOnDropHandle<()>,
-}
-
-impl Raw {
-    fn start<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let listener = listener().unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
-            }
-        });
-        Self { port, _serving: AbortOnDropHandle::new(serving) }
-    }
-}
-
-/// A certificate authority of a test, as the configured `ca_file` of a broker.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// The client of the product, with this authority beside the platform's.
-    fn https(&self) -> Https {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), self.0.pem()).unwrap();
-        Https::new(TestConnections::nowhere(), client_config(file.path()).unwrap())
-    }
-
-    fn leaf(&self, name: &str, change: impl Fn(&mut CertificateParams)) -> TlsAcceptor {
-        acceptor(name, change, |params, key| params.signed_by(key, &self.0).unwrap())
-    }
-}
-
-fn acceptor(
-    name: &str,
-    change: impl Fn(&mut CertificateParams),
-    sign: impl Fn(CertificateParams, &KeyPair) -> rcgen::Certificate,
-) -> TlsAcceptor {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    change(&mut params);
-    let key = KeyPair::generate().unwrap();
-    let certificate = sign(params, &key).der().clone();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
-/// Serves each connection over TLS, once its request has come.
-fn over_tls<F>(
-    tls: TlsAcceptor,
-    answer: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + Sync + 'static,
-) -> Raw
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    Raw::start(move |stream| {
-        let (tls, answer) = (tls.clone(), answer.clone());
-        async move {
-            let Ok(mut stream) = tls.accept(stream).await else { return };
-            let mut request = Vec::new();
-            while !String::from_utf8_lossy(&request).contains(REFRESH_TOKEN) {
-                let mut part = [0; 1024];
-                let Ok(read @ 1..) = stream.read(&mut part).await else { return };
-                request.extend_from_slice(&part[..read]);
-            }
-            answer(stream).await;
-        }
-    })
-}
-
-async fn says(mut stream: TlsStream<TcpStream>, bytes: Vec<u8>) {
-    let _ = stream.write_all(&bytes).await;
-    let _ = stream.shutdown().await;
-}
-
-fn whole_answer() -> Vec<u8> {
-    let body = good().to_string();
-    let length = body.len();
-    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
-        .into_bytes()
-}
-
-#[tokio::test]
-async fn a_certificate_with_any_fault_ends_the_refresh_before_the_token_is_sent() {
-    const NAME: &str = "gateway.localhost";
-    let (authority, other) = (Authority::new(), Authority::new());
-    let cases = [
-        ("expired", authority.leaf(NAME, |it| it.not_after = date_time_ymd(2001, 1, 1))),
-        ("not yet valid", authority.leaf(NAME, |it| it.not_before = date_time_ymd(2999, 1, 1))),
-        ("of another host", authority.leaf("other.localhost", |_| {})),
-        ("of a name above it", authority.leaf("localhost", |_| {})),
-        (
-            "for clients only",
-            authority.leaf(NAME, |it| {
-                it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-            }),
-        ),
-        ("of another authority", other.leaf(NAME, |_| {})),
-        ("self-signed", acceptor(NAME, |_| {}, |params, key| params.self_signed(key).unwrap())),
-    ];
-    for (case, tls) in cases {
-        let server = over_tls(tls, |_| async { panic!("the token was sent") });
-        is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
-    }
-    let right = over_tls(authority.leaf(NAME, |_| {}), |stream| says(stream, whole_answer()));
-    let (_, sessions) = due(right.port, authority.https());
-    assert!(sessions.access_token().await.is_ok(), "nothing else was wrong");
-}
-
-/// A stand-in of a few bytes: no maintained TLS library speaks TLS 1.1 any more.
-#[tokio::test]
-async fn tls_1_1_and_what_is_no_tls_are_refused_before_the_token_is_sent() {
-    let mut server_hello = vec![0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
-    server_hello.extend([7; 32]);
-    // No session id, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
-    server_hello.extend([0, 0, 0x2f, 0]);
-    for (case, bytes) in [
-        ("TLS 1.1", server_hello),
-        ("plain HTTP", whole_answer()),
-        ("nothing", Vec::new()),
-        ("an alert", vec![0x15, 3, 3, 0, 2, 2, 40]),
-    ] {
-        let server = Raw::start(move |mut stream| {
-            let bytes = bytes.clone();
-            async move {
-                let mut hello = [0; 4096];
-                let _ = stream.read(&mut hello).await;
-                let _ = stream.write_all(&bytes).await;
-                let mut rest = Vec::new();
-                let _ = stream.shutdown().await;
-                let _ = stream.read_to_end(&mut rest).await;
-            }
-        });
-        let authority = Authority::new();
-        is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_breaks_off_or_is_no_http_is_refused() {
-    let authority = Authority::new();
-    let json = "content-type: application/json";
-    let cut = |head: &str| format!("HTTP/1.1 200 OK\r\n{json}\r\n{head}\r\n\r\n{}", good());
-    for (case, bytes) in [
-        ("cut off", cut("content-length: 1000")),
-        ("a chunk that never ends", cut("transfer-encoding: chunked")),
-        ("two lengths", cut("content-length: 1\r\ncontent-length: 2")),
-        ("no HTTP", "SSH-2.0-x\r\n".to_owned()),
-        ("nothing", String::new()),
-        ("a head without end", format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(1024 * 1024))),
-    ] {
-        let bytes = bytes.into_bytes();
-        let tls = authority.leaf("gateway.localhost", |_| {});
-        let server = over_tls(tls, move |stream| says(stream, bytes.clone()));
-        is_refused_and_unchanged(due(server.port, authority.https()), FAILED, case).await;
-    }
-}
-
-/// One byte a second never ends: the request does, after 30 s in all.
-#[tokio::test]
-async fn an_answer_that_drips_is_given_up_after_30_seconds() {
-    let (authority, came) = (Authority::new(), Arc::new(Notify::new()));
-    let request_came = Arc::clone(&came);
-    let tls = authority.leaf("gateway.localhost", |_| {});
-    let server = over_tls(tls, move |mut stream| {
-        request_came.notify_one();
-        async move {
-            for byte in whole_answer() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                if stream.write_all(&[byte]).await.is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    let session = due(server.port, authority.https());
-    let hurry = async {
-        came.notified().await;
-        let before = tokio::time::Instant::now();
-        tokio::time::pause();
-        before
-    };
-    let ((), before) = tokio::join!(is_refused_and_unchanged(session, FAILED, "a drip"), hurry);
-    let took = before.elapsed();
-    assert!(took > Duration::from_secs(28) && took < Duration::from_secs(40), "{took:?}");
-}
-
-/// No network at all: the port is closed.
-#[tokio::test]
-async fn without_a_network_the_session_is_kept() {
-    let listener = listener().unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    is_refused_and_unchanged(due(port, Authority::new().https()), FAILED, "no network").await;
 }

@@ -22,13 +22,14 @@ pub(crate) const SESSION: [Need; 3] = [
     Need { program: "secret-tool", package: "libsecret-tools" },
 ];
 
-/// For the guides, which tests run, for the hostile pages that they open, and for a look at what a
-/// process asks of the kernel.
-pub(crate) const TESTS: [Need; 4] = [
+/// For the guides, which tests run, for the hostile pages that they open, for a look at what a
+/// process asks of the kernel, and for servers of other makes.
+pub(crate) const TESTS: [Need; 5] = [
     Need { program: "strace", package: "strace" },
     Need { program: "curl", package: "curl" },
     Need { program: "chromium", package: "chromium" },
     Need { program: "keepassxc", package: "keepassxc" },
+    Need { program: "openssl", package: "openssl" },
 ];
 
 /// For building `llama-server`.
