@@ -105,6 +105,12 @@ async fn is_answered(
     response.starts_with("HTTP/1.1 200") && query.as_str() == "state=right"
 }
 
+/// What a browser adds to a request of another site's script, and to the question before it.
+const FOREIGN: &str =
+    "Origin: https://evil.test\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\n";
+const PREFLIGHT: &str = "Access-Control-Request-Method: GET\r\n\
+                         Access-Control-Request-Private-Network: true\r\n";
+
 #[tokio::test]
 async fn hostile_requests_of_every_shape_leave_the_attempt_alone() {
     let (listener, authority, path) = bound().await;
@@ -125,6 +131,9 @@ async fn hostile_requests_of_every_shape_leave_the_attempt_alone() {
         ("no host", format!("GET {path}?state=x HTTP/1.1\r\n\r\n")),
         ("two hosts", format!("GET {path}?state=x HTTP/1.1\r\n{host}{host}\r\n")),
         ("a foreign page's name", format!("GET {path} HTTP/1.1\r\nHost: evil.test\r\n\r\n")),
+        ("a page's script", format!("POST {path}?state=x HTTP/1.1\r\n{host}{FOREIGN}\r\n")),
+        ("a page that scans", format!("GET /callback?state=x HTTP/1.1\r\n{host}{FOREIGN}\r\n")),
+        ("a page's question", format!("OPTIONS {path} HTTP/1.1\r\n{host}{FOREIGN}{PREFLIGHT}\r\n")),
         ("a huge query", format!("GET {path}?state={huge} HTTP/1.1\r\n{host}\r\n")),
         ("a huge header", format!("GET {path} HTTP/1.1\r\n{host}X: {huge}\r\n\r\n")),
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned()),
@@ -165,6 +174,8 @@ async fn of_many_callbacks_at_once_one_is_taken_and_the_rest_learn_nothing() {
     let answers = futures_util::future::join_all(answers).await;
     let taken = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200")).count();
     assert_eq!(taken, 1, "{answers:?}");
+    let is_nothing = |answer: &str| answer.is_empty() || answer.starts_with("HTTP/1.1 404");
+    assert_eq!(answers.iter().filter(|answer| is_nothing(answer)).count(), 15, "{answers:?}");
     waiting.await.unwrap().unwrap();
     assert!(TcpStream::connect(&authority).await.is_err());
 }
@@ -178,6 +189,7 @@ async fn the_page_is_the_same_whatever_the_query_says() {
         let (listener, authority, path) = bound().await;
         let waiting = tokio::spawn(listener.one_answer());
         let page = ask(&authority, &callback(&authority, &format!("{path}?{query}"))).await;
+        assert!(!page.to_lowercase().contains("access-control"), "{page}");
         assert_eq!(waiting.await.unwrap().unwrap().as_str(), query);
         let without_date = |line: &&str| !line.starts_with("date:");
         pages.insert(page.lines().filter(without_date).collect::<Vec<_>>().join("\n"));

@@ -224,5 +224,8 @@ impl Progress {
 }
 
 #[cfg(test)]
+#[path = "signin_race_tests.rs"]
+mod race_tests;
+#[cfg(test)]
 #[path = "signin_tests.rs"]
 mod tests;
