@@ -17,6 +17,7 @@ FUTURE = datetime.datetime(2199, 1, 1, tzinfo=datetime.timezone.utc)
 PAST = datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)
 ROLES = ["root", "targets", "snapshot", "timestamp"]
 UNTRUSTED = "manifest_untrusted"
+UNREACHABLE = "catalog_unreachable"
 STRANGER = CryptoSigner.generate_ed25519()
 
 
@@ -237,6 +238,32 @@ after_an_honest_one("root not signed by the one before", rotated(1, old_signers=
 after_an_honest_one("root signed by a stranger", rotated(1, old_signers=[STRANGER]))
 after_an_honest_one("root not signed by its own keys", rotated(1, own=False))
 after_an_honest_one("root of another number inside", rotated(1, version=7))
+after_an_honest_one("rollback of the root", rotated(1, version=1))
+
+
+def replayed(it):
+    it.rotate()
+    it.publish(4)
+    it.files["2.root.json"] = it.pinned
+
+
+after_an_honest_one("the first root again in place of the next", replayed)
+
+
+def honest_rotation(name, spoil, **options):
+    """A next root, rightly signed, that is not what its owner put there; then what is."""
+    repo = Repo()
+    repo.publish(3)
+    honest = repo.step(["m"])
+    repo.rotate()
+    repo.publish(4, customs=[model("n")])
+    owner = repo.fork()
+    repo.files["2.root.json"] = spoil(repo.files["2.root.json"])
+    case(name, repo, honest, repo.step(UNTRUSTED, ["m"]) | options, owner.step(["n"]))
+
+
+honest_rotation("an endless root", lambda data: data, endless="2.root.json")
+honest_rotation("half of a root", lambda data: data[:-30])
 
 
 def expired_root(it):
@@ -321,7 +348,7 @@ only("a snapshot in place of the timestamp", repo)
 for name in ["timestamp.json", "1.snapshot.json", "1.targets.json"]:
     repo = Repo().publish()
     del repo.files[name]
-    only(f"missing {name}", repo, "refused")
+    only(f"missing {name}", repo, UNREACHABLE)
 
 one("an unknown kind beside", ["m"], customs=[model(), model("x", kind="later")])
 for what, custom in {

@@ -34,7 +34,6 @@ struct Step {
 #[serde(untagged)]
 enum Expected {
     Ids(Vec<String>),
-    /// A reason, or `refused` for whichever.
     Refused(String),
 }
 
@@ -42,9 +41,7 @@ impl Expected {
     fn is(&self, outcome: &Result<Vec<String>, Reason>) -> bool {
         match (self, outcome) {
             (Self::Ids(expected), Ok(ids)) => ids == expected,
-            (Self::Refused(expected), Err(reason)) => {
-                expected == "refused" || expected == reason.as_str()
-            }
+            (Self::Refused(expected), Err(reason)) => expected == reason.as_str(),
             (Self::Ids(_), Err(_)) | (Self::Refused(_), Ok(_)) => false,
         }
     }
