@@ -57,7 +57,7 @@ async fn no_secret_shows_anywhere_from_sign_in_to_sign_out() -> Result<()> {
 type Fault = fn(&mut GatewaySwitches);
 
 /// Everything that ends a sign-in, with the reason of its refusal.
-const SIGN_INS: [(&str, Fault); 22] = [
+const SIGN_INS: [(&str, Fault); 24] = [
     ("discovery_failed", |it| it.metadata = MetadataFault::Missing),
     ("issuer_mismatch", |it| it.metadata = MetadataFault::WrongIssuer),
     ("discovery_failed", |it| it.metadata = MetadataFault::TokenEndpointElsewhere),
@@ -73,7 +73,9 @@ const SIGN_INS: [(&str, Fault); 22] = [
     ("state_mismatch", |it| it.state = StateParameter::Wrong),
     ("state_missing", |it| it.state = StateParameter::Absent),
     ("token_exchange_failed", |it| it.token = TokenFault::ServerError),
+    ("token_exchange_failed", |it| it.token = TokenFault::Unavailable),
     ("token_exchange_failed", |it| it.token = TokenFault::InvalidGrant),
+    ("token_exchange_failed", |it| it.token = TokenFault::InvalidGrantAs401),
     ("token_exchange_failed", |it| it.token = TokenFault::Redirect),
     ("invalid_token_response", |it| it.token = TokenFault::Garbage),
     ("invalid_token_response", |it| it.token = TokenFault::WrongTokenType),
@@ -101,13 +103,14 @@ async fn no_secret_shows_anywhere_after_each_sign_in_that_fails() -> Result<()> 
 }
 
 /// Everything that keeps a session from being renewed, with the reason of its refusal.
-const RENEWALS: [(&str, Fault); 9] = [
+const RENEWALS: [(&str, Fault); 10] = [
     ("token_exchange_failed", |it| it.token = TokenFault::ServerError),
     ("token_exchange_failed", |it| it.token = TokenFault::Unavailable),
     ("token_exchange_failed", |it| it.token = TokenFault::Redirect),
     ("token_exchange_failed", |it| it.token = TokenFault::ServeThenStall),
     ("invalid_token_response", |it| it.token = TokenFault::Garbage),
     ("invalid_token_response", |it| it.token = TokenFault::WrongTokenType),
+    ("invalid_token_response", |it| it.token = TokenFault::ZeroLifetime),
     ("invalid_token_response", |it| it.token = TokenFault::Oversized),
     ("not_signed_in", |it| it.token = TokenFault::InvalidGrant),
     ("not_signed_in", |it| it.token = TokenFault::InvalidGrantAs401),
@@ -150,8 +153,13 @@ async fn no_secret_shows_anywhere_when_the_keychain_the_catalog_or_a_process_is_
     world.sign_in().await?;
     catalog_is_refused(&world, "manifest_untrusted", &mut said).await?;
 
-    // Tokens that came and cannot be kept.
+    // An attempt that is given up for the next one.
     let broker = Broker::of(&world);
+    let given_up = broker.begin_sign_in().await?.map_err(anyhow::Error::msg)?.0;
+    world.sign_in().await?;
+    assert_eq!(given_up.outcome().await?, "sign_in_cancelled");
+
+    // Tokens that came and cannot be kept.
     let (attempt, url) = broker.begin_sign_in().await?.map_err(anyhow::Error::msg)?;
     world.lock_keychain().await?;
     world.follow(&url).await?;
@@ -177,6 +185,32 @@ async fn no_secret_shows_anywhere_when_the_keychain_the_catalog_or_a_process_is_
     canaries.absent_from("what companionctl said", &said);
     canaries.absent_from_processes(&world).await?;
     canaries.absent_from_files(&world)
+}
+
+/// What the gateway's catalog, and then the model host, may be refused for.
+const PULLS: [(Mischief, &str); 5] = [
+    (Mischief::ExpiredCatalog, "manifest_untrusted"),
+    (Mischief::CatalogOnModelHost, "manifest_untrusted"),
+    (Mischief::WrongSize, "size_mismatch"),
+    (Mischief::FlipByte { offset: 0 }, "digest_mismatch"),
+    (Mischief::RedirectElsewhere, "source_not_allowed"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_shows_anywhere_after_each_catalog_or_file_that_is_refused() -> Result<()> {
+    for (mischief, reason) in PULLS {
+        let world = World::start_with(mischief).await?;
+        world.sign_in().await?;
+        let events = world.ctl_events(&["pull", MODEL_ID]).await?;
+        events.expect_refusal(reason);
+        let mut said = Vec::new();
+        collect(&events, &mut said);
+        let canaries = Canaries::of(&world, [FREE_TEXT]);
+        canaries.absent_from("what companionctl said", &said);
+        canaries.absent_from_processes(&world).await?;
+        canaries.absent_from_files(&world)?;
+    }
+    Ok(())
 }
 
 /// `companionctl` waits for the whole of a sign-in and is never given what it brings.

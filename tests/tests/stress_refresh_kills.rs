@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use promises::{Mischief, World, kill};
+use promises::{Canaries, Mischief, World, kill};
 use serde_json::Value;
 
 /// Due for renewal from the first moment on.
@@ -47,7 +47,7 @@ async fn a_broker_killed_before_the_server_rotates_renews_afterwards() -> Result
     assert_eq!(session(&world).await?, "refresh");
     world.ctl(&["models"]).await?.expect_success();
     assert_eq!(world.refreshes_seen(), 1);
-    Ok(())
+    Canaries::show_nowhere(&world).await
 }
 
 /// The rotated token was on its way and is lost; the old one is spent, and using it ends the
@@ -65,7 +65,7 @@ async fn a_broker_killed_after_the_server_rotated_ends_in_a_new_sign_in() -> Res
     assert_eq!(world.keychain_items("companion.refreshToken").await?, 0);
     world.sign_in().await?;
     world.ctl(&["models"]).await?.expect_success();
-    Ok(())
+    Canaries::show_nowhere(&world).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,5 +94,5 @@ async fn a_broker_killed_at_any_moment_of_a_refresh_never_claims_a_session_it_ha
             world.sign_in().await?;
         }
     }
-    Ok(())
+    Canaries::show_nowhere(&world).await
 }

@@ -57,6 +57,14 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Closes the listener and every connection; resolves when the kernel takes no more.
+    pub async fn end(&self) {
+        self.task.abort();
+        while TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Drop for Server {

@@ -1,5 +1,7 @@
 //! What a world's gateway has seen and issued.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use devstack::gateway::GatewaySwitches;
 
@@ -21,6 +23,27 @@ impl World {
     ) -> Result<()> {
         let seen = self.stack.gateway.until(condition);
         tokio::time::timeout(STATE_LIMIT, seen).await.context("not seen in time")?
+    }
+
+    /// Takes the gateway off the network: from now on nobody listens where it was.
+    ///
+    /// # Errors
+    /// When somebody still does.
+    pub async fn lose_gateway(&self) -> Result<()> {
+        let vanished = self.stack.gateway.vanish();
+        tokio::time::timeout(STATE_LIMIT, vanished).await.context("it still listens")
+    }
+
+    /// Writes something else over the catalog that the broker keeps for when there is no gateway.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn damage_catalog_copy(&self) -> Result<()> {
+        let files = self.state_files()?.into_iter().map(|(path, _)| path);
+        let copies: Vec<_> = files.filter(|path| path.ends_with("/offline.json")).collect();
+        ensure!(copies.len() == 1, "{copies:?}");
+        fs::write(&copies[0], "{}")?;
+        Ok(())
     }
 
     /// Refreshes the gateway has granted.

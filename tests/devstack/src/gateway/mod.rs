@@ -151,6 +151,11 @@ impl Gateway {
         change(&mut lock(&self.shared.switches));
     }
 
+    /// Goes off the network for good; resolves when nobody listens there any more.
+    pub async fn vanish(&self) {
+        self.server.end().await;
+    }
+
     /// Lets the catalog be read by bearers of another server's access tokens, and of its own no
     /// longer: the gateway is a resource server then.
     pub fn accept_tokens_of(&self, server: Introspection) {
