@@ -60,6 +60,9 @@ async fn a_pull_of_another_file_waits_for_its_turn_and_both_are_verified() -> Re
     let mut runtime = world.watched(&["pull", RUNTIME_ID])?;
     let waits = runtime.next().await?;
     ensure!(waits.as_ref().is_some_and(|line| received(line) == 0), "{waits:?}");
+    // The turn goes on when what had it is in the store.
+    runtime.until(|line| received(line) > 0).await?;
+    ensure!(world.stored_model().is_ok(), "it did not wait for its turn");
     world.model_host_sends(None);
     let of_the_model = model.until(|line| line["event"] == "verified").await?;
     let of_the_runtime = runtime.until(|line| line["event"] == "verified").await?;
