@@ -76,6 +76,7 @@ impl Work {
                         total_bytes: progress.total_bytes,
                         bytes_per_second: progress.bytes_per_second,
                         seconds_left: progress.seconds_left,
+                        waiting: progress.waiting,
                     });
                     say(said, events).await;
                 }

@@ -232,8 +232,13 @@ fn ready() -> start_event::Event {
 #[tokio::test]
 async fn a_pull_hands_over_plain_values_and_relays_how_it_goes() {
     let stand = stand("").await;
-    let progress =
-        Progress { received_bytes: 5, total_bytes: 20, bytes_per_second: 7, seconds_left: Some(3) };
+    let progress = Progress {
+        received_bytes: 5,
+        total_bytes: 20,
+        bytes_per_second: 7,
+        seconds_left: Some(3),
+        waiting: true,
+    };
     stand.supervisor.state().provision = VecDeque::from([
         ProvisionEvent { event: Some(provision_event::Event::Progress(progress)) },
         ProvisionEvent { event: Some(provision_event::Event::Verified(Verified {})) },
@@ -245,6 +250,7 @@ async fn a_pull_hands_over_plain_values_and_relays_how_it_goes() {
         total_bytes: 20,
         bytes_per_second: 7,
         seconds_left: Some(3),
+        waiting: true,
     };
     assert!(matches!(&events[..], [Said::Expected(e), Said::Progress(p), Said::Verified(v)]
         if e.id == "m" && e.size_bytes == 10 && e.hosts == ["models.test"]

@@ -295,6 +295,7 @@ fn work_tells_its_steps_and_a_refusal_its_reason() {
         total_bytes: 2,
         bytes_per_second: 3,
         seconds_left: None,
+        waiting: false,
     };
     let scene = Scene {
         work: vec![
@@ -317,7 +318,7 @@ fn work_tells_its_steps_and_a_refusal_its_reason() {
         events,
         [
             json!({ "event": "progress", "id": "m", "received": 1, "total": 2,
-                "bytes_per_second": 3, "seconds_left": null }),
+                "bytes_per_second": 3, "seconds_left": null, "waiting": false }),
             json!({ "event": "verified", "id": "m" }),
         ]
     );

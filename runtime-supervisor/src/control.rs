@@ -154,6 +154,7 @@ fn provision_progress(shown: Shown) -> v1::ProvisionEvent {
         total_bytes: shown.total,
         bytes_per_second: shown.bytes_per_second,
         seconds_left: shown.seconds_left,
+        waiting: shown.waiting,
     };
     v1::ProvisionEvent { event: Some(v1::provision_event::Event::Progress(progress)) }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Shown {
     pub(crate) bytes_per_second: u64,
     /// At that rate; `None` while nothing comes.
     pub(crate) seconds_left: Option<u64>,
+    /// Another download goes first.
+    pub(crate) waiting: bool,
 }
 
 /// Whom it is shown to.
@@ -36,6 +38,7 @@ struct Last {
     shown: Option<(Instant, u64)>,
     rate: Option<f64>,
     received: u64,
+    waiting: bool,
 }
 
 impl Progress {
@@ -44,10 +47,17 @@ impl Progress {
         Self { show: Box::new(show), total, last: Mutex::default() }
     }
 
+    /// Another download goes first; this one has so many bytes in place.
+    pub(crate) fn waits(&self, received: u64) {
+        let mut last = self.last();
+        (last.waiting, last.received) = (true, received);
+        self.say(&mut last, Instant::now(), received);
+    }
+
     /// The download begins with this many bytes in place: they count for no rate.
     pub(crate) fn begins_at(&self, received: u64) {
         let mut last = self.last();
-        (last.rate, last.received) = (None, received);
+        *last = Last { received, ..Last::default() };
         self.say(&mut last, Instant::now(), received);
     }
 
@@ -91,6 +101,7 @@ impl Progress {
             total: self.total,
             bytes_per_second: rate,
             seconds_left: (rate > 0).then(|| left.div_ceil(rate)),
+            waiting: last.waiting,
         });
     }
 
@@ -130,9 +141,13 @@ mod tests {
     async fn a_steady_rate_is_told_with_the_time_that_is_left() {
         let (progress, seen) = watched(100_000);
         progress.begins_at(50_000);
-        let (rate, left) = (0, None);
-        let first =
-            Shown { received: 50_000, total: 100_000, bytes_per_second: rate, seconds_left: left };
+        let first = Shown {
+            received: 50_000,
+            total: 100_000,
+            bytes_per_second: 0,
+            seconds_left: None,
+            waiting: false,
+        };
         assert_eq!(seen.lock().unwrap()[..], [first], "what was there before is no rate");
         for second in 1..=4 {
             tokio::time::advance(Duration::from_secs(1)).await;
@@ -166,5 +181,16 @@ mod tests {
         }
         let last = *seen.lock().unwrap().last().unwrap();
         assert_eq!((last.received, last.bytes_per_second, last.seconds_left), (100_000, 0, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_waits_for_another_says_so_until_it_begins() {
+        let (progress, seen) = watched(1000);
+        progress.waits(10);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        progress.shows_again();
+        progress.begins_at(10);
+        let waiting: Vec<_> = seen.lock().unwrap().iter().map(|shown| shown.waiting).collect();
+        assert_eq!(waiting, [true, true, false]);
     }
 }

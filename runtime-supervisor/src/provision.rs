@@ -123,7 +123,7 @@ pub(crate) async fn provision(
     })
     .await?;
     if let Some(partial) = unfinished {
-        let _turn = fetcher.turn(|| progress.shows(partial.received())).await;
+        let _turn = fetcher.turn(partial.received(), progress).await;
         obtain(store, fetcher, wanted, partial, progress).await?;
     }
     match kind {

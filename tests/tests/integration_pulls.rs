@@ -59,14 +59,16 @@ async fn a_pull_of_another_file_waits_for_its_turn_and_both_are_verified() -> Re
     model.until(has_a_rate).await?;
     let mut runtime = world.watched(&["pull", RUNTIME_ID])?;
     let waits = runtime.next().await?;
-    ensure!(waits.as_ref().is_some_and(|line| received(line) == 0), "{waits:?}");
+    ensure!(waits.as_ref().is_some_and(|line| line["waiting"] == true), "{waits:?}");
     // The turn goes on when what had it is in the store.
-    runtime.until(|line| received(line) > 0).await?;
+    let turn = runtime.until(|line| received(line) > 0).await?;
     ensure!(world.stored_model().is_ok(), "it did not wait for its turn");
+    ensure!(turn.last().is_some_and(|line| line["waiting"] == false), "{turn:?}");
     world.model_host_sends(None);
     let of_the_model = model.until(|line| line["event"] == "verified").await?;
     let of_the_runtime = runtime.until(|line| line["event"] == "verified").await?;
-    ensure!(!of_the_model.is_empty() && !of_the_runtime.is_empty());
+    ensure!(of_the_model.iter().all(|line| line["waiting"] != true), "{of_the_model:?}");
+    ensure!(!of_the_runtime.is_empty());
     ensure!(world.stored_artifacts()?.len() == 2);
     world.stop().await
 }

@@ -78,6 +78,7 @@ pub(super) fn as_json(id: &str, progress: &Progress) -> Value {
         "total": progress.total_bytes,
         "bytes_per_second": progress.bytes_per_second,
         "seconds_left": progress.seconds_left,
+        "waiting": progress.waiting,
     })
 }
 
@@ -167,8 +168,11 @@ impl Bar {
     }
 }
 
-/// The rate and the time that is left, once they are known.
+/// The rate and the time that is left, once they are known, or why there is none.
 fn pace(progress: &Progress) -> String {
+    if progress.waiting {
+        return ", after the download that was asked for first".to_owned();
+    }
     let Some(left) = progress.seconds_left else { return String::new() };
     let rate = BinaryBytes(progress.bytes_per_second);
     format!(", {rate}/s, {:#} left", HumanDuration(Duration::from_secs(left)))
@@ -186,11 +190,12 @@ mod tests {
             total_bytes: 2,
             bytes_per_second: 3,
             seconds_left: Some(1),
+            waiting: false,
         };
         assert_eq!(
             as_json("m", &progress),
             json!({ "id": "m", "received": 1, "total": 2, "bytes_per_second": 3,
-                "seconds_left": 1 })
+                "seconds_left": 1, "waiting": false })
         );
     }
 
@@ -202,5 +207,7 @@ mod tests {
         assert_eq!(told(0, None), "");
         assert_eq!(told(3 * 1024 * 1024, Some(75)), ", 3.00 MiB/s, 75s left");
         assert_eq!(told(1024, Some(7200)), ", 1.00 KiB/s, 2h left");
+        let waiting = Progress { waiting: true, ..Progress::default() };
+        assert_eq!(pace(&waiting), ", after the download that was asked for first");
     }
 }

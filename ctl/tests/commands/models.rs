@@ -16,6 +16,7 @@ fn pull_reports_progress_and_then_verified() {
         total_bytes: 10,
         bytes_per_second: 3,
         seconds_left: Some(2),
+        waiting: false,
     };
     let scene = Scene {
         work: vec![
@@ -31,7 +32,7 @@ fn pull_reports_progress_and_then_verified() {
         ran.events(),
         [
             json!({ "event": "progress", "id": "m", "received": 5, "total": 10,
-                "bytes_per_second": 3, "seconds_left": 2 }),
+                "bytes_per_second": 3, "seconds_left": 2, "waiting": false }),
             json!({ "event": "verified", "id": "m" }),
         ]
     );

@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use self::connection::in_time;
 pub(crate) use self::connection::{Answer, Connection, Download, Part, Wish};
 use crate::limits::{READ_AHEAD, SEGMENT};
+use crate::progress::Progress;
 
 type Dialled = Pin<Box<dyn Future<Output = Result<TcpStream, Reason>> + Send>>;
 /// Opens a TCP connection to a host and port.
@@ -52,14 +53,21 @@ impl Fetcher {
     }
 
     /// Waits for the downloads that were asked for earlier: one at a time has the whole of the
-    /// line, so that the first one is there soonest. `waits` is called if there are any.
-    pub(crate) async fn turn(&self, waits: impl FnOnce()) -> Option<SemaphorePermit<'_>> {
+    /// line, so that the first one is there soonest. Meanwhile this one, of which so many bytes
+    /// are in place, is shown to wait.
+    pub(crate) async fn turn(
+        &self,
+        received: u64,
+        progress: &Progress,
+    ) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.turn.try_acquire() {
             return Some(turn);
         }
-        waits();
+        progress.waits(received);
         // It is never closed.
-        self.turn.acquire().await.ok()
+        let turn = self.turn.acquire().await.ok();
+        progress.begins_at(received);
+        turn
     }
 
     /// The same, and it imports what `open_file` opens.

@@ -36,7 +36,7 @@ class Work {
     this.show(title);
   }
 
-  progress({ id, received, total, bytes_per_second: rate }) {
+  progress({ id, received, total, bytes_per_second: rate, waiting }) {
     if (this.pulling !== id) {
       this.show(`Downloading ${id}`);
       this.pulling = id;
@@ -51,7 +51,8 @@ class Work {
     this.check(whole ? 2 : 1);
     const left = rate > 0 && !whole ? ` · ${duration((total - received) / rate)} left` : "";
     const speed = rate > 0 ? ` · ${size(rate)}/s` : "";
-    say(this.figures, `${size(received)} of ${size(total)}${speed}${left}`);
+    const turn = waiting ? " · after the download that was asked for first" : "";
+    say(this.figures, `${size(received)} of ${size(total)}${speed}${left}${turn}`);
   }
 
   // So many of the checks are done; the next one is at work.
