@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::setup;
 use crate::signals::Signals;
-use crate::stage::{Companion, Scratch, Servers};
+use crate::stage::{Companion, Servers};
 use crate::workspace::{Profile, Programs, Workspace};
 
 /// Longest a download, a start, or the answers of the model may take on a busy machine.

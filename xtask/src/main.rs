@@ -12,6 +12,7 @@ mod demo;
 mod picture;
 mod process;
 mod report;
+mod scratch;
 mod setup;
 mod signals;
 mod stage;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::process::{Lines, Running, is_alive, supervised};
+use crate::scratch::Scratch;
 use crate::setup::Assets;
 use crate::signals::{Interrupted, Signals, Woke};
 use crate::workspace::Programs;
@@ -24,61 +25,6 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30 + 10 + 10);
 /// Lines of the log that are shown when something fails.
 const LOG_TAIL: usize = 25;
-/// Longest directory name that leaves room for socket names (`sun_path`, unix(7)).
-const LONGEST_TEMP_DIR: usize = 50;
-
-/// A private directory, removed in the end.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    dir: PathBuf,
-}
-
-impl Scratch {
-    /// Makes one of mode 0700, with a short name.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn make() -> Result<Self> {
-        let named = std::env::temp_dir();
-        let short = named.is_absolute() && named.as_os_str().len() <= LONGEST_TEMP_DIR;
-        let parent = if short { named } else { PathBuf::from("/tmp") };
-        Self::make_in(&parent)
-    }
-
-    /// Makes one there.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn make_in(parent: &Path) -> Result<Self> {
-        let dir = nix::unistd::mkdtemp(&parent.join("companion-XXXXXX"))
-            .with_context(|| format!("a directory in {}", parent.display()))?;
-        Ok(Self { dir })
-    }
-
-    /// A name in it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    /// A directory in it, made.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
-        let dir = self.path(name);
-        fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
-        Ok(dir)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
-            eprintln!("cannot remove {}: {error}", self.dir.display());
-        }
-    }
-}
-
 /// The development servers: gateway, model host, session bus with a Secret Service.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -421,19 +367,9 @@ mod tests {
         let scratch = Scratch::make().unwrap();
         let inner = scratch.directory("inner").unwrap();
         fs::write(inner.join("file"), b"").unwrap();
-        assert_eq!(sockets_in(&scratch.dir).unwrap(), [""; 0]);
+        assert_eq!(sockets_in(&scratch.path("")).unwrap(), [""; 0]);
         let socket = UnixDatagram::bind(inner.join("s")).unwrap();
-        assert_eq!(sockets_in(&scratch.dir).unwrap().len(), 1);
+        assert_eq!(sockets_in(&scratch.path("")).unwrap().len(), 1);
         drop(socket);
-    }
-
-    #[test]
-    fn a_scratch_directory_is_private_and_removed() {
-        use std::os::unix::fs::PermissionsExt;
-        let scratch = Scratch::make().unwrap();
-        let dir = scratch.dir.clone();
-        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
-        drop(scratch);
-        assert!(!dir.exists());
     }
 }

@@ -341,5 +341,5 @@ fn values<'a>(
 }
 
 #[cfg(test)]
-#[path = "guard_tests.rs"]
+#[path = "guard_tests/mod.rs"]
 mod tests;

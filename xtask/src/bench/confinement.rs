@@ -11,9 +11,10 @@ use anyhow::{Context, Result};
 
 use super::{Measured, median};
 use crate::process::output_of;
+use crate::scratch::Scratch;
 use crate::setup::Assets;
 use crate::signals::Signals;
-use crate::stage::{Companion, Scratch, Servers};
+use crate::stage::{Companion, Servers};
 use crate::workspace::Programs;
 
 /// Measures one part.

@@ -19,9 +19,10 @@ use super::frontdoor::{on_core, pid_of, resident_kb};
 use super::{Measured, median};
 use crate::process::{Running, output_of, supervised};
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::setup::{self, Assets};
 use crate::signals::Signals;
-use crate::stage::{Companion, Scratch, Servers};
+use crate::stage::{Companion, Servers};
 use crate::workspace::Programs;
 
 /// Longest one download may take.

@@ -26,9 +26,10 @@ use self::rivals::Rivals;
 use super::{Measured, median};
 use crate::process::{Running, supervised};
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::setup::{self, Assets};
 use crate::signals::Signals;
-use crate::stage::{Companion, Scratch, Servers};
+use crate::stage::{Companion, Servers};
 use crate::workspace::Programs;
 
 /// Longest a start, a download or a load may take.

@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use super::{Measured, median_ms};
 use crate::process::{Running, supervised};
+use crate::scratch::Scratch;
 use crate::setup::Assets;
 use crate::signals::{Interrupted, Signals, Woke};
-use crate::stage::{Companion, Scratch, Servers};
+use crate::stage::{Companion, Servers};
 use crate::workspace::Programs;
 
 /// The most that the walls may cost (the project's own target).

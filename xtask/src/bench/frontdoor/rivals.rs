@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Endpoint, on_core};
 use crate::process::Running;
+use crate::scratch::Scratch;
 use crate::setup::Proxies;
 use crate::signals::{Interrupted, Signals, Woke};
-use crate::stage::Scratch;
 
 /// Longest until one listens, or has ended.
 const LIMIT: Duration = Duration::from_secs(30);
