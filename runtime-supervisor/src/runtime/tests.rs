@@ -5,6 +5,7 @@
 mod idle;
 mod memory;
 mod misbehaving;
+mod stopping;
 mod time_limit;
 
 use std::fs::File;
