@@ -1,7 +1,7 @@
 //! Custody of the session over its life: refresh rotation, reuse, sign-out (contract 6).
 
 use anyhow::Result;
-use promises::{MODEL_ID, Mischief, RUNTIME_ID, World};
+use promises::{Broker, MODEL_ID, Mischief, RUNTIME_ID, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expiring_session_is_refreshed_once_for_many_callers_and_the_token_rotates() -> Result<()>
@@ -60,6 +60,20 @@ async fn sign_out_revokes_and_clears_all_three_accounts() -> Result<()> {
     }
     assert_eq!(world.keychain_items("companion.loopbackToken").await?, 1);
     assert!(world.revocations_seen() >= 1);
+    Ok(())
+}
+
+/// A screen lock between the address and the answer, as when a person is called away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keychain_locked_and_unlocked_while_a_sign_in_waits_takes_what_it_brings() -> Result<()> {
+    let world = World::start().await?;
+    let (attempt, url) = Broker::of(&world).begin_sign_in().await?.map_err(anyhow::Error::msg)?;
+    world.lock_keychain().await?;
+    world.ctl_events(&["models"]).await?.expect_refusal("keychain_locked");
+    world.unlock_keychain().await?;
+    world.follow(&url).await?;
+    assert_eq!(attempt.outcome().await?, "ok");
+    world.ctl(&["models"]).await?.expect_success();
     Ok(())
 }
 

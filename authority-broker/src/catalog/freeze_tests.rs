@@ -5,12 +5,11 @@ use std::num::NonZeroU64;
 use std::time::{Duration, UNIX_EPOCH};
 
 use authority_core::Reason;
-use serde_json::json;
 use tokio::time::sleep;
 use tough::schema::Timestamp;
 
-use super::repository::{Expiries, FUTURE, Repository};
-use super::tests::{Stand, ids, startable};
+use super::repository::{Expiries, FUTURE, PAST, Repository};
+use super::tests::{Stand, ids, model, only, startable};
 use crate::clock;
 
 /// RFC 3339 of seconds since the epoch, as the library itself writes it.
@@ -23,8 +22,7 @@ fn written(seconds: u64) -> String {
 async fn frozen(role: &str) {
     let repository = Repository::new().await;
     let stand = Stand::new(&repository);
-    let custom = json!({"kind": "model", "id": "m", "urls": ["https://models.localhost:1/m.gguf"],
-           "license": "MIT", "context_length": 1, "architecture": "a", "quantization": "q"});
+    let custom = model("m");
     // On a slow machine it may end before it is seen: then one that lasts longer.
     let mut taken = None;
     for (version, lasting) in (1..).zip([3, 6, 12, 24]) {
@@ -37,7 +35,7 @@ async fn frozen(role: &str) {
         }
         repository.publish_until(version, until, std::slice::from_ref(&custom)).await;
         let broker = stand.started();
-        if ids(&broker).await == Ok(vec!["m".to_owned()]) && clock::now() < end {
+        if ids(&broker).await == only("m") && clock::now() < end {
             taken = Some((broker, end));
             break;
         }
@@ -60,4 +58,19 @@ async fn frozen(role: &str) {
 #[tokio::test]
 async fn a_frozen_catalog_is_taken_while_unexpired_and_refused_once_any_role_has_ended() {
     tokio::join!(frozen("timestamp"), frozen("snapshot"), frozen("targets"));
+}
+
+/// What had ended by then would be taken anew: a clock that was ahead once has to come there again.
+#[tokio::test]
+async fn a_clock_that_is_behind_the_last_update_gives_no_catalog() {
+    let repository = Repository::new().await;
+    repository.publish(1, FUTURE, &[model("m")]).await;
+    let stand = Stand::new(&repository);
+    assert_eq!(ids(&stand.started()).await, only("m"));
+    let known = stand.datastore().join("latest_known_time.json");
+    for (time, expected) in [(FUTURE, Err(Reason::ManifestUntrusted)), (PAST, only("m"))] {
+        std::fs::write(&known, format!("\"{time}\"")).unwrap();
+        assert_eq!(ids(&stand.started()).await, expected, "{time}");
+        assert_eq!(startable(&stand.started()).await, expected, "{time}");
+    }
 }

@@ -19,7 +19,7 @@ use crate::keychain::memory::MemoryStore;
 use crate::session::Sessions;
 use crate::testing::{Gateway, TestConnections, json as json_answer, not_found};
 
-fn model(id: &str) -> Value {
+pub(super) fn model(id: &str) -> Value {
     json!({"kind": "model", "id": id, "urls": ["https://models.localhost:1/m.gguf"],
            "license": "MIT", "context_length": 1, "architecture": "a", "quantization": "q"})
 }
@@ -106,7 +106,7 @@ impl Stand {
         self.status.store(500, Ordering::SeqCst);
     }
 
-    fn datastore(&self) -> PathBuf {
+    pub(super) fn datastore(&self) -> PathBuf {
         let mut dirs = std::fs::read_dir(self.state.path().join("tuf")).unwrap();
         dirs.next().unwrap().unwrap().path()
     }
@@ -123,7 +123,7 @@ pub(super) async fn startable(catalogs: &Catalogs) -> Result<Vec<String>, Reason
     Ok(catalog.entries().map(|entry| entry.id.clone()).collect())
 }
 
-fn only(id: &str) -> Result<Vec<String>, Reason> {
+pub(super) fn only(id: &str) -> Result<Vec<String>, Reason> {
     Ok(vec![id.to_owned()])
 }
 
@@ -186,9 +186,13 @@ async fn a_server_that_hides_a_rotation_is_not_believed_with_the_revoked_key() {
     repository.files.lock().unwrap().remove("2.root.json");
     repository.publish_as(&revoked, 3, &[model("evil")]).await;
     assert_eq!(ids(&stand.started()).await, Err(Reason::ManifestUntrusted));
-    // Nor when the stored root is damaged or gone: its version is on record.
-    spoil(&stand.datastore(), "root.json");
-    assert_eq!(ids(&stand.started()).await, Err(Reason::ManifestUntrusted));
+    // Nor when the stored root or the record of its version is damaged: the other is there.
+    for name in ["versions.json", "root.json"] {
+        let sound = std::fs::read(stand.datastore().join(name)).unwrap();
+        spoil(&stand.datastore(), name);
+        assert_eq!(ids(&stand.started()).await, Err(Reason::ManifestUntrusted), "{name}");
+        std::fs::write(stand.datastore().join(name), sound).unwrap();
+    }
     std::fs::remove_file(stand.datastore().join("root.json")).unwrap();
     assert_eq!(ids(&stand.started()).await, Err(Reason::ManifestUntrusted));
 }
