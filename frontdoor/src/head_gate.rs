@@ -365,6 +365,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HeadGate<S> {
     }
 }
 
+/// Not vectored: hyper then puts head and body into one buffer, and one `send` of small pieces takes
+/// less time than a `writev` (docs/endpoint.md).
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -374,20 +376,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
         this.stalled(cx, written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, pieces);
-        this.stalled(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
