@@ -73,7 +73,7 @@ fn cases() -> BTreeMap<String, Case> {
 #[tokio::test]
 async fn each_repository_of_the_reference_implementation_is_taken_or_refused_as_specified() {
     let cases = cases();
-    assert!(cases.len() >= 74, "{}", cases.len());
+    assert!(cases.len() >= 78, "{}", cases.len());
     let mut wrong = Vec::new();
     for (name, case) in cases {
         let files = Files::default();

@@ -1,5 +1,5 @@
 //! macOS Keychain and Windows Credential Manager, by the keyring project's stores: of this device
-//! and this user. Compiled for those platforms and not yet exercised there: the launcher refuses
+//! and this user. Written for those platforms and not yet exercised there: the launcher refuses
 //! to start until their confinement is written.
 
 use std::collections::HashMap;
