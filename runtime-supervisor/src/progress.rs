@@ -50,7 +50,7 @@ impl Progress {
     /// Another download goes first; this one has so many bytes in place.
     pub(crate) fn waits(&self, received: u64) {
         let mut last = self.last();
-        (last.waiting, last.received) = (true, received);
+        *last = Last { waiting: true, received, ..Last::default() };
         self.say(&mut last, Instant::now(), received);
     }
 
@@ -186,11 +186,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_waits_for_another_says_so_until_it_begins() {
         let (progress, seen) = watched(1000);
+        // Somebody else had begun it, at some rate.
+        for received in [0, 10] {
+            progress.shows(received);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
         progress.waits(10);
         tokio::time::advance(Duration::from_secs(5)).await;
         progress.shows_again();
         progress.begins_at(10);
-        let waiting: Vec<_> = seen.lock().unwrap().iter().map(|shown| shown.waiting).collect();
-        assert_eq!(waiting, [true, true, false]);
+        let seen = seen.lock().unwrap();
+        let waiting: Vec<_> = seen.iter().map(|it| (it.waiting, it.seconds_left)).collect();
+        assert_eq!(waiting[1..], [(false, Some(99)), (true, None), (true, None), (false, None)]);
     }
 }
