@@ -4,6 +4,7 @@
 
 mod abuse;
 mod admission;
+mod crowds;
 mod grpc;
 mod health;
 mod hostile_bytes;
