@@ -1,6 +1,7 @@
 //! Whatever is done to a verified file before the spawn, the spawn sees it (contract 8, Pf).
 
 use std::os::unix::fs::FileExt;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -79,13 +80,15 @@ fn a_file_that_somebody_writes_to_while_it_is_verified_is_not_taken_for_verified
     let world = World { spec: spec_of(&bytes), ..world() };
     fs::write(world.path(""), &bytes).unwrap();
     let file = fs::OpenOptions::new().write(true).open(world.path("")).unwrap();
-    let is_done = AtomicBool::new(false);
+    let (is_done, begun) = (AtomicBool::new(false), Barrier::new(2));
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            begun.wait();
             while !is_done.load(Ordering::SeqCst) {
                 file.write_all_at(&[0], 0).unwrap();
             }
         });
+        begun.wait();
         let opened = world.store.open_verified(world.spec, Kind::Model).map(|_| ());
         is_done.store(true, Ordering::SeqCst);
         assert_eq!(opened, Err(Reason::DigestMismatch));
