@@ -2,12 +2,14 @@
 //! its own program again, told by the environment to pull and do nothing else.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
+use tempfile::TempDir;
 
+use super::World;
 use super::host::{AUTHORITY, artifact_of, dialling, trusting};
 use crate::progress::Progress;
 use crate::provision::{Wanted, provision};
@@ -58,30 +60,56 @@ fn mounted(mount: &str) -> String {
     format!("exec unshare -m {user} sh -c '{mount} && exec \"$@\"' \"$@\"")
 }
 
-/// Starts the test of this name as a child that pulls.
-pub(super) fn start(
-    test: &str,
-    address: SocketAddr,
-    store: &Path,
-    kind: Kind,
-    facts: &Path,
+/// Runs a test that starts its own program again; there, pulls instead.
+pub(super) fn with_a_child(test: impl Future<Output = ()>) {
+    if !took_over() {
+        let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        executor.block_on(test);
+    }
+}
+
+/// A world whose store a child can pull into.
+pub(super) struct Scene {
+    pub(super) world: World,
+    facts: TempDir,
     segment: u64,
-    disk: Disk,
-) -> Child {
-    Command::new("sh")
-        .args(["-c", &disk.script(), "sh"])
-        .arg(store)
-        .arg(std::env::current_exe().unwrap())
-        .args([&format!("provision_tests::{test}"), "--exact", "--nocapture"])
-        .env(ORDER, format!("{address} {} {} {kind:?} {segment}", store.display(), facts.display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+}
+
+impl Scene {
+    pub(super) fn with(segment: u64) -> Self {
+        Self::of(World::in_segments_of(segment), segment)
+    }
+
+    pub(super) fn of(world: World, segment: u64) -> Self {
+        let facts = tempfile::tempdir().unwrap();
+        world.host.describe_in(facts.path());
+        Self { world, facts, segment }
+    }
+
+    /// Starts the test of this name as a child that pulls.
+    pub(super) fn child(&self, test: &str, kind: Kind, disk: &Disk) -> Child {
+        let (address, store) = (self.world.host.address, self.world.dir.path());
+        let (facts, segment) = (self.facts.path().display(), self.segment);
+        Command::new("sh")
+            .args(["-c", &disk.script(), "sh"])
+            .arg(store)
+            .arg(std::env::current_exe().unwrap())
+            .args([&format!("provision_tests::{test}"), "--exact", "--nocapture"])
+            .env(ORDER, format!("{address} {} {facts} {kind:?} {segment}", store.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// What a child said, to its end.
+pub(super) fn said(child: Child) -> String {
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
 /// In a child: pulls, and prints `pulled REASON`.
-pub(super) fn took_over() -> bool {
+fn took_over() -> bool {
     let Ok(order) = std::env::var(ORDER) else { return false };
     let mut words = order.split(' ');
     let mut word = || words.next().unwrap();

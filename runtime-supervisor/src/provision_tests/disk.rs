@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::child::Disk;
+use super::child::{Disk, Scene};
 use super::watching::{outcome_of, sees, watched};
 use super::*;
 
@@ -20,22 +20,14 @@ async fn more_than_the_disk_holds_is_refused_before_the_first_byte() {
 /// A person who runs out of space frees some, and goes on from there.
 #[test]
 fn a_full_disk_keeps_what_came_and_the_next_pull_goes_on() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
+    child::with_a_child(async {
         for segment in [SEGMENT, SMALL_SEGMENT] {
-            let (world, facts) = (World::in_segments_of(segment), tempfile::tempdir().unwrap());
-            world.host.describe_in(facts.path());
+            let scene = Scene::with(segment);
             let test = "disk::a_full_disk_keeps_what_came_and_the_next_pull_goes_on";
-            let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
-            let child =
-                child::start(test, address, store, Kind::Model, facts, segment, Disk::Blocks(400));
-            let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            let said = child::said(scene.child(test, Kind::Model, &Disk::Blocks(400)));
             assert!(said.contains("pulled disk_full"), "{said}");
-            assert_eq!(world.store.list().unwrap(), []);
-            let (outcome, progress) = world.pull().await;
+            assert_eq!(scene.world.store.list().unwrap(), []);
+            let (outcome, progress) = scene.world.pull().await;
             assert_eq!((outcome, progress[0]), (Ok(()), 400 * 512));
         }
     });
@@ -45,25 +37,19 @@ fn a_full_disk_keeps_what_came_and_the_next_pull_goes_on() {
 /// the kernel says so itself (ENOSPC).
 #[test]
 fn a_disk_that_another_program_fills_meanwhile_is_told_to_be_full() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
-        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
-        world.host.describe_in(facts.path());
+    child::with_a_child(async {
+        let scene = Scene::with(SEGMENT);
+        let world = &scene.world;
         world.host.conducts(Conduct::HoldAfter(200_000));
         let test = "disk::a_disk_that_another_program_fills_meanwhile_is_told_to_be_full";
-        let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
-        let disk = Disk::Of(1 << 20);
-        let child = child::start(test, address, store, Kind::Model, facts, SEGMENT, disk);
+        let child = scene.child(test, Kind::Model, &Disk::Of(1 << 20));
         world.host.has_held(1).await;
-        let its_store = format!("/proc/{}/root{}", child.id(), store.display());
+        let its_store = format!("/proc/{}/root{}", child.id(), world.dir.path().display());
         let mut other = File::create(Path::new(&its_store).join("other")).unwrap();
         let full = std::io::copy(&mut std::io::repeat(7), &mut other).unwrap_err();
         assert_eq!(full.kind(), ErrorKind::StorageFull);
         world.host.release(0);
-        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        let said = child::said(child);
         assert!(said.contains("pulled disk_full"), "{said}");
     });
 }
@@ -71,19 +57,13 @@ fn a_disk_that_another_program_fills_meanwhile_is_told_to_be_full() {
 /// A mount that nothing can be written to, in a mount namespace of the child's own.
 #[test]
 fn a_read_only_store_is_said_to_be_unavailable_and_stays_as_it_is() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
-        let (world, facts) = (World::new(), tempfile::tempdir().unwrap());
-        world.host.describe_in(facts.path());
+    child::with_a_child(async {
+        let scene = Scene::with(SEGMENT);
+        let world = &scene.world;
         world.is_refused(Conduct::CutAfter(200_000), Reason::DownloadTruncated).await;
         let before = world.held_bytes();
         let test = "disk::a_read_only_store_is_said_to_be_unavailable_and_stays_as_it_is";
-        let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
-        let child = child::start(test, address, store, Kind::Model, facts, SEGMENT, Disk::ReadOnly);
-        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        let said = child::said(scene.child(test, Kind::Model, &Disk::ReadOnly));
         assert!(said.contains("pulled store_unavailable"), "{said}");
         assert_eq!(world.held_bytes(), before);
         assert_eq!(world.host.heads().len(), 1, "nothing is asked for that cannot be kept");

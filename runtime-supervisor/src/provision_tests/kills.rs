@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::child::Disk;
+use super::child::{Disk, Scene};
 use super::*;
 
 const TEST: &str =
@@ -21,11 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_right() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
+    child::with_a_child(async {
         for segment in [SEGMENT, SMALL_SEGMENT] {
             let scene = Scene::with(segment);
             let size = scene.world.host.bytes().len();
@@ -44,7 +40,9 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
                 stored += usize::from(scene.holds_the_file_or_none(kind_of(number)));
                 scene.next_pull_ends_right(kind_of(number)).await;
             }
-            println!("{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file");
+            println!(
+                "{KILLS} kills before the last byte; {KILLS} within {verifying} µs of it: {stored} left the file"
+            );
         }
     });
 }
@@ -53,11 +51,7 @@ fn a_kill_at_any_moment_leaves_the_verified_file_or_none_and_the_next_pull_ends_
 /// goes on from there when the first one dies.
 #[test]
 fn a_lock_dies_with_its_holder_and_who_waited_goes_on() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
+    child::with_a_child(async {
         let scene = Scene::with(SEGMENT);
         let mut child = scene
             .child_after(
@@ -102,31 +96,13 @@ pub(super) fn below(bound: usize) -> usize {
     usize::try_from(number % u64::try_from(bound).unwrap()).unwrap()
 }
 
-pub(super) struct Scene {
-    pub(super) world: World,
-    facts: TempDir,
-    segment: u64,
-}
-
 impl Scene {
-    fn with(segment: u64) -> Self {
-        Self::of(World::in_segments_of(segment), segment)
-    }
-
-    pub(super) fn of(world: World, segment: u64) -> Self {
-        let facts = tempfile::tempdir().unwrap();
-        world.host.describe_in(facts.path());
-        Self { world, facts, segment }
-    }
-
     /// A child that has been sent so many bytes, and gets no more.
     pub(super) async fn child_after(&self, test: &str, kind: Kind, bytes: usize) -> Child {
         self.world.host.conducts(Conduct::HoldAfter(bytes));
         let mut held = self.world.host.held();
         held.mark_unchanged();
-        let (address, store) = (self.world.host.address, self.world.dir.path());
-        let facts = self.facts.path();
-        let child = child::start(test, address, store, kind, facts, self.segment, Disk::Roomy);
+        let child = self.child(test, kind, &Disk::Roomy);
         tokio::time::timeout(LIMIT, held.changed()).await.unwrap().unwrap();
         child
     }

@@ -2,7 +2,7 @@
 //! and the name is before anybody hears of it. No test cuts the power, and a kill loses nothing that
 //! was written: what is looked at is the order of the system calls, traced from outside.
 
-use super::child::Disk;
+use super::child::{Disk, Scene};
 use super::unpacking_kills::release;
 use super::*;
 
@@ -11,26 +11,20 @@ const UNPACKED: [&str; 3] = ["the unpacked files", "their name", "the store"];
 
 #[test]
 fn bytes_are_on_the_disk_before_their_name_and_the_name_before_the_pull_ends() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
+    child::with_a_child(async {
         for (kind, then) in
             [(Kind::Model, &[][..]), (Kind::Runtime, &[]), (Kind::Archive, &UNPACKED)]
         {
-            let (world, facts) = (World::serving(release()), tempfile::tempdir().unwrap());
-            world.host.describe_in(facts.path());
-            let trace = facts.path().join("trace");
+            let scene = Scene::of(World::serving(release()), SEGMENT);
+            let traces = tempfile::tempdir().unwrap();
+            let trace = traces.path().join("trace");
             let test =
                 "synced::bytes_are_on_the_disk_before_their_name_and_the_name_before_the_pull_ends";
-            let (address, store, facts) = (world.host.address, world.dir.path(), facts.path());
-            let disk = Disk::Traced(trace.clone());
-            let child = child::start(test, address, store, kind, facts, SEGMENT, disk);
-            let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            let said = child::said(scene.child(test, kind, &Disk::Traced(trace.clone())));
             assert!(said.contains("pulled ok"), "{said}");
             let trace = std::fs::read_to_string(trace).unwrap();
-            let mut acts: Vec<_> = trace.lines().filter_map(|call| world.act_of(call)).collect();
+            let mut acts: Vec<_> =
+                trace.lines().filter_map(|call| scene.world.act_of(call)).collect();
             acts.dedup();
             assert_eq!(acts, [&FILE[..], then, &["the end is told"]].concat(), "{kind:?} {trace}");
         }

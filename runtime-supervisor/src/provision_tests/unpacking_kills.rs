@@ -6,7 +6,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, Header};
 
-use super::kills::{Scene, below};
+use super::child::Scene;
+use super::kills::below;
 use super::*;
 
 const TEST: &str =
@@ -34,11 +35,7 @@ pub(super) fn release() -> Vec<u8> {
 
 #[test]
 fn a_kill_while_an_archive_is_unpacked_leaves_it_whole_or_to_be_unpacked_anew() {
-    if child::took_over() {
-        return;
-    }
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    executor.block_on(async {
+    child::with_a_child(async {
         let scene = Scene::of(World::serving(release()), SEGMENT);
         let size = scene.world.host.bytes().len();
         let unpacking = scene.time_from_the_last_byte(TEST, |_| Kind::Archive).await;
