@@ -366,7 +366,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HeadGate<S> {
 }
 
 /// Not vectored: hyper then puts head and body into one buffer, and one `send` of small pieces takes
-/// less time than a `writev` (docs/endpoint.md).
+/// less time than a `writev` (docs/endpoint.md). `ANSWER_BUFFER_BYTES` bounds that buffer; bodies to the
+/// runtime, which may be large, are not copied.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
     fn poll_write(
         self: Pin<&mut Self>,

@@ -19,7 +19,7 @@ use frontdoor_core::{Reason, routes};
 use crate::door::Door;
 use crate::handler;
 use crate::head_gate::HeadGate;
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, ANSWER_BUFFER_BYTES};
 use crate::places::{Place, Places};
 use crate::respond;
 
@@ -81,6 +81,7 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(ANSWER_BUFFER_BYTES)
         .half_close(false)
         .serve_connection(io, service);
     tokio::pin!(connection);

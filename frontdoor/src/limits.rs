@@ -22,6 +22,8 @@ pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 pub(crate) const IDLE_UPSTREAM: Duration = Duration::from_secs(2);
 /// Bodies held in memory at one time, in multiples of the largest body allowed.
 pub(crate) const BODIES_IN_MEMORY: u64 = 8;
+/// Of an answer that its client does not take yet, beyond the piece that came last.
+pub(crate) const ANSWER_BUFFER_BYTES: usize = 64 * 1024;
 /// A body from this size on is checked off the executor.
 pub(crate) const BODY_CHECKED_ASIDE_BYTES: usize = 64 * 1024;
 /// The runtime's answer to the health question.

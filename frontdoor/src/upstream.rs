@@ -183,7 +183,6 @@ impl AsyncRead for Listening {
     }
 }
 
-/// Not vectored: see `HeadGate`.
 impl AsyncWrite for Listening {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -191,6 +190,18 @@ impl AsyncWrite for Listening {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
