@@ -7,6 +7,10 @@
 
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_LENGTH_DIGITS};
 
+const END_OF_LINE: &[u8] = b"\r\n";
+/// With which a head ends: the end of its last line, and an empty one.
+const END: &[u8] = b"\r\n\r\n";
+
 /// How long the body of a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
@@ -34,19 +38,23 @@ pub enum Scan {
     Complete(usize),
 }
 
-/// Looks for the end of the head in what has arrived; `seen` bytes were looked at before.
-/// Garbage is known by its first line, or by its first impossible byte, without waiting for more.
+/// Looks for the end of the head in what has arrived; `seen` bytes were looked at before. A whole
+/// head is for [`inspect`] to judge; garbage is known before, by its first line or by its first
+/// impossible byte, without waiting for more.
 ///
 /// # Errors
 /// When no continuation can make it a head.
 pub fn scan(arrived: &[u8], seen: usize) -> Result<Scan, NoHead> {
     let within = &arrived[..arrived.len().min(MAX_HEAD_BYTES)];
+    let from = seen.saturating_sub(END.len() - 1).min(within.len());
+    if let Some(end) = within[from..].windows(END.len()).position(|bytes| bytes == END) {
+        return Ok(Scan::Complete(from + end + END.len()));
+    }
     for (index, byte) in within.iter().enumerate().skip(seen.saturating_sub(1)) {
         let next = within.get(index + 1);
         match byte {
             b'\r' if next.is_some_and(|next| *next != b'\n') => return Err(NoHead::Malformed),
             b'\n' if index == 0 || within[index - 1] != b'\r' => return Err(NoHead::Malformed),
-            b'\n' if within[..index].ends_with(b"\r\n\r") => return Ok(Scan::Complete(index + 1)),
             b'\n' if !within[..index].contains(&b'\n') => {
                 check_request_line(&within[..index - 1])?;
             }
@@ -66,9 +74,14 @@ pub fn inspect(head: &[u8]) -> Result<Framing, NoHead> {
     if head.len() > MAX_HEAD_BYTES {
         return Err(NoHead::TooLarge);
     }
-    let lines = head.strip_suffix(b"\r\n\r\n").ok_or(NoHead::Malformed)?;
-    let mut lines = split_lines(lines);
-    let request_line = lines.next().ok_or(NoHead::Malformed)?;
+    if !head.ends_with(END) {
+        return Err(NoHead::Malformed);
+    }
+    // A bare LF ends no line; a bare CR stays in its line, and is refused there as a control.
+    let mut lines = head[..head.len() - END_OF_LINE.len()]
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(END_OF_LINE).ok_or(NoHead::Malformed));
+    let request_line = lines.next().ok_or(NoHead::Malformed)??;
     check_request_line(request_line)?;
     let (mut length, mut chunked, mut count) = (None, false, 0);
     for line in lines {
@@ -76,7 +89,7 @@ pub fn inspect(head: &[u8]) -> Result<Framing, NoHead> {
         if count > MAX_HEADERS {
             return Err(NoHead::TooLarge);
         }
-        let (name, value) = split_header(line)?;
+        let (name, value) = split_header(line?)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             if length.replace(parse_length(value)?).is_some() {
                 return Err(NoHead::Malformed);
@@ -114,7 +127,9 @@ fn check_request_line(line: &[u8]) -> Result<(), NoHead> {
 fn split_header(line: &[u8]) -> Result<(&[u8], &[u8]), NoHead> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(NoHead::Malformed)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    let clean = value.iter().all(|byte| *byte == b'\t' || (*byte >= 32 && *byte != 127));
+    let is_control = |byte: &u8| (*byte < 32 && *byte != b'\t') || *byte == 127;
+    // To its end, found or not: so many bytes are looked at in one step.
+    let clean = !value.iter().fold(false, |found, byte| found | is_control(byte));
     if is_token(name) && clean { Ok((name, value.trim_ascii())) } else { Err(NoHead::Malformed) }
 }
 
@@ -130,21 +145,6 @@ fn parse_length(value: &[u8]) -> Result<u64, NoHead> {
 fn is_token(word: &[u8]) -> bool {
     !word.is_empty()
         && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
-}
-
-/// Splits at CRLF; a bare CR or LF stays in its line and is refused there as a control.
-fn split_lines(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut done = false;
-    std::iter::from_fn(move || {
-        if done {
-            return None;
-        }
-        let end = rest.windows(2).position(|pair| pair == b"\r\n");
-        let line = &rest[..end.unwrap_or(rest.len())];
-        done = end.is_none();
-        rest = &rest[end.map_or(rest.len(), |end| end + 2)..];
-        Some(line)
-    })
 }
 
 #[cfg(test)]
@@ -280,19 +280,31 @@ mod tests {
         #[test]
         fn arriving_in_pieces_changes_nothing(
             text in "(GET|POST) /[a-z]{0,8} HTTP/1\\.1\r\n([A-Z][a-z]{0,5}: [a-z0-9]{0,6}\r\n){0,4}\r\n[a-z\r\n]{0,9}",
+            wrong in prop::option::of((any::<prop::sample::Index>(), prop::sample::select(&b"\0\t\n\r :#\x7f\x80"[..]))),
             cuts in prop::collection::vec(1usize..9, 0..40),
         ) {
-            let bytes = text.as_bytes();
-            let whole = scan(bytes, 0);
+            let mut bytes = text.into_bytes();
+            if let Some((place, wrong)) = wrong {
+                *place.get_mut(&mut bytes) = wrong;
+            }
+            let whole = judged(&bytes, scan(&bytes, 0));
             let (mut end, mut seen, mut cuts) = (0, 0, cuts.into_iter());
             let in_pieces = loop {
                 end = (end + cuts.next().unwrap_or(bytes.len())).min(bytes.len());
                 match scan(&bytes[..end], seen) {
                     Ok(Scan::Partial) if end < bytes.len() => seen = end,
-                    other => break other,
+                    other => break judged(&bytes, other),
                 }
             };
             prop_assert_eq!(whole, in_pieces);
+        }
+    }
+
+    /// The head's length and framing, if it is a head.
+    fn judged(bytes: &[u8], scanned: Result<Scan, NoHead>) -> Option<(usize, Framing)> {
+        match scanned {
+            Ok(Scan::Complete(length)) => Some((length, inspect(&bytes[..length]).ok()?)),
+            Ok(Scan::Partial) | Err(_) => None,
         }
     }
 }
