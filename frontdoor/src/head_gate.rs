@@ -7,6 +7,7 @@
 //! later requests wait here; the client's end is seen all the same.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -220,12 +221,12 @@ fn judge_whole(head: &[u8]) -> Result<(usize, Framing), NoHead> {
 impl<S: AsyncRead + Unpin> HeadGate<S> {
     /// Reads into `held`, never beyond one head block; how many bytes, 0 at the client's end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); 4096];
         let room = MAX_HEAD_BYTES.saturating_sub(self.held.len()).min(space.len());
         if room == 0 {
             return Poll::Pending;
         }
-        let mut piece = ReadBuf::new(&mut space[..room]);
+        let mut piece = ReadBuf::uninit(&mut space[..room]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut piece))?;
         self.held.extend_from_slice(piece.filled());
         Poll::Ready(Ok(piece.filled().len()))
@@ -366,8 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HeadGate<S> {
 }
 
 /// Not vectored: hyper then puts head and body into one buffer, and one `send` of small pieces takes
-/// less time than a `writev` (docs/endpoint.md). `ANSWER_BUFFER_BYTES` bounds that buffer; bodies to the
-/// runtime, which may be large, are not copied.
+/// less time than a `writev` (docs/endpoint.md). `ANSWER_BUFFER_BYTES` bounds that buffer.
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadGate<S> {
     fn poll_write(
         self: Pin<&mut Self>,

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::dial::{Dial, DialError};
 use crate::door::Run;
-use crate::limits::IDLE_UPSTREAM;
+use crate::limits::{IDLE_UPSTREAM, SMALL_REQUEST_BYTES};
 
 type Driver = http1::Connection<TokioIo<Listening>, Full<Bytes>>;
 
@@ -108,7 +108,8 @@ impl Upstreams {
 /// One connection to the runtime; dropping it closes it.
 pub(crate) struct Upstream {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Driver,
+    /// Boxed: it is large, and what owns it moves from hand to hand with the answer.
+    driver: Box<Driver>,
     has_ended: bool,
     has_heard: Arc<AtomicBool>,
     run: Run,
@@ -126,7 +127,8 @@ impl Upstream {
         let io = TokioIo::new(Listening { stream, has_heard: Arc::clone(&has_heard) });
         let (sender, driver) =
             http1::handshake(io).await.map_err(|_| Reason::RuntimeUnreachable)?;
-        Ok(Self { sender, driver, has_ended: false, has_heard, run, rested: Instant::now() })
+        let (driver, rested) = (Box::new(driver), Instant::now());
+        Ok(Self { sender, driver, has_ended: false, has_heard, run, rested })
     }
 
     /// Sends, and waits for the head of the answer.
@@ -139,7 +141,7 @@ impl Upstream {
         let (driver, has_ended) = (&mut self.driver, &mut self.has_ended);
         std::future::poll_fn(|cx| {
             // How the driver ends is told by the answer.
-            *has_ended = *has_ended || Pin::new(&mut *driver).poll(cx).is_ready();
+            *has_ended = *has_ended || Pin::new(&mut **driver).poll(cx).is_ready();
             response.as_mut().poll(cx)
         })
         .await
@@ -147,7 +149,7 @@ impl Upstream {
 
     /// Moves the bytes of the answer. To be called whenever its body is polled.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.has_ended = self.has_ended || Pin::new(&mut self.driver).poll(cx).is_ready();
+        self.has_ended = self.has_ended || Pin::new(&mut *self.driver).poll(cx).is_ready();
     }
 
     /// Whether a byte came since the last request was sent.
@@ -197,7 +199,15 @@ impl AsyncWrite for Listening {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let (mut whole, mut length) = ([0; SMALL_REQUEST_BYTES], 0);
+        for piece in pieces {
+            let Some(space) = whole.get_mut(length..length + piece.len()) else {
+                return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+            };
+            space.copy_from_slice(piece);
+            length += piece.len();
+        }
+        Pin::new(&mut self.stream).poll_write(cx, &whole[..length])
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,6 +1,7 @@
 //! To the runtime and back (contract 4).
 
 use super::{CHAT, DialError, Dialling, House, TOKEN};
+use crate::limits::SMALL_REQUEST_BYTES;
 use runtime_api::v1::Lifecycle;
 
 #[tokio::test]
@@ -34,6 +35,27 @@ async fn the_runtime_gets_the_checked_bytes_and_no_header_of_the_client() {
     assert_eq!(read, body);
     runtime.answer("{}").await;
     assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_reaches_the_runtime_byte_for_byte_however_long_it_is() {
+    let mut house = House::ready().await;
+    let (mut client, mut runtime) = (house.connect().await, None);
+    // With its head, from less to more than what leaves in one piece.
+    let around = SMALL_REQUEST_BYTES - 200..=SMALL_REQUEST_BYTES + 1;
+    for length in around.chain([16 * 1024, 1024 * 1024]) {
+        let numbers: String = (0..length / 2).map(|number| format!("{number} ")).collect();
+        let body = format!(r#"{{"t":"{}"}}"#, &numbers[..length - r#"{"t":""}"#.len()]);
+        assert_eq!(body.len(), length);
+        client.send(house.post(CHAT, &body)).await;
+        if runtime.is_none() {
+            runtime = Some(house.runtime().await);
+        }
+        let runtime = runtime.as_mut().expect("dialled");
+        assert!(runtime.request().await.1 == body, "{length}");
+        runtime.answer("{}").await;
+        assert_eq!(client.answer().await.status, 200);
+    }
 }
 
 #[tokio::test]
