@@ -1,5 +1,6 @@
 //! One request, from its head to its answer: guard, route, gate, runtime.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ pub(crate) async fn answer(
     door: Arc<Door>,
     exchange: Arc<Exchange>,
     request: Request<Incoming>,
-) -> Response<AnswerBody> {
+) -> Result<Response<AnswerBody>, Infallible> {
     // Of what is no request nobody asked for a path: hyper was handed one that says nothing.
     let mut account = Account::open(Arc::clone(&door), request.uri().path());
     let (reason, response) = match exchange.fault() {
@@ -37,7 +38,7 @@ pub(crate) async fn answer(
     };
     account.decide(reason);
     let close = exchange.is_last() || door.is_leaving() || reason == Reason::BodyTimeout;
-    respond::finish(response, account, &exchange, close)
+    Ok(respond::finish(response, account, &exchange, close))
 }
 
 async fn serve(
@@ -83,11 +84,12 @@ async fn relay(
         drop(held);
         held = door.queue.admit(client, door.may_no_longer_come()).await?;
     }
-    door.figures.waited_for_a_slot(arrived.elapsed());
+    let admitted = Instant::now();
+    door.figures.waited_for_a_slot(admitted - arrived);
     let (ready, within) = (door.lifecycle()?, door.resources()?);
     let slot = held.slot().ok_or(Reason::MalformedAdmissionState)?;
     let permit = gate::permit(ready, slot, within);
-    let (admitted, position) = (Instant::now(), held.position());
+    let position = held.position();
     let mut response = proxy::relay(permit, door, method, path, checked, held).await?;
     door.figures.waited_for_the_runtime(admitted.elapsed());
     respond::tell_position(&mut response, position);

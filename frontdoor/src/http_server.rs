@@ -73,10 +73,8 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let _open = door.figures.connection();
     let exchange = place.exchange();
     let io = TokioIo::new(HeadGate::new(stream, Arc::clone(&exchange)));
-    let service = service_fn(|request| {
-        let answer = handler::answer(Arc::clone(&door), Arc::clone(&exchange), request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
-    });
+    let service =
+        service_fn(|request| handler::answer(Arc::clone(&door), Arc::clone(&exchange), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use frontdoor_core::Reason;
@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let member = self.within::<A::Error>(self.place)?;
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         while let Some(name) = members.next_key_seed(Name)? {
             let refused = REFUSED.iter().find(|(known, _)| *known == name);
             if let (Place::Outermost, Some((field, _))) = (self.place, refused) {

@@ -27,7 +27,7 @@ use crate::admission_queue::HeldSlot;
 use crate::body::CheckedBody;
 use crate::door::Door;
 use crate::limits::{HEALTH_ANSWER_BYTES, HEALTH_ANSWER_TIMEOUT};
-use crate::respond::AnswerBody;
+use crate::respond::{self, AnswerBody};
 use crate::upstream::{Upstream, Upstreams};
 
 /// Of the runtime's headers, those that reach the client.
@@ -126,7 +126,7 @@ fn passed_on(
         return Err(Reason::RuntimeFailed);
     }
     let (parts, body) = response.into_parts();
-    let mut answer = Response::new(AnswerBody::runtime(body, relayed));
+    let mut answer = respond::with_headers(AnswerBody::runtime(body, relayed));
     *answer.status_mut() = status;
     for name in PASSED_ON {
         if let Some(value) = parts.headers.get(&name) {

@@ -138,9 +138,16 @@ impl Body for AnswerBody {
     }
 }
 
+/// An answer with room for all the headers that it may get.
+pub(crate) fn with_headers(body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    response.headers_mut().reserve(MOST_HEADERS);
+    response
+}
+
 /// An answer of our own.
 pub(crate) fn own(content_type: &'static str, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::own(body));
+    let mut response = with_headers(AnswerBody::own(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -219,6 +226,8 @@ pub(crate) fn at_capacity_bytes(id: &str) -> Vec<u8> {
     bytes
 }
 
+/// The runtime's three, the length, the four of [`harden`], those two below, and the end's.
+const MOST_HEADERS: usize = 11;
 /// Requests that are served before this one, and this one.
 const QUEUE_POSITION: HeaderName = HeaderName::from_static("x-companion-queue-position");
 /// By which a person finds a request in the log; OpenAI's SDKs show it.
