@@ -27,6 +27,7 @@ const REFUSED: &[(&str, &str)] = &[
 const MEDIA: &[&str] =
     &["image_url", "video_url", "audio_url", "input_audio", "input_video", "source"];
 const MEDIA_TEXT: &[&str] = &["url", "data"];
+/// With which `llama-server` begins to fetch or read; and so does whatever has a scheme and `//`.
 const FETCHING: &[&str] = &["http", "file:"];
 
 /// Where messages are, and what within them is data of tools, to be left alone.
@@ -49,6 +50,17 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Refusal> {
         }
         Err(_) => Err(Reason::MalformedBody.into()),
     }
+}
+
+/// Whether a text where media is names a place to take it from. No base64 does, and a `data:` URL
+/// only behind its scheme. Space before it is let go by, as some readers of URLs do.
+fn is_fetched(text: &str) -> bool {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
+    let begins = |known: &&str| {
+        text.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+    };
+    let is_of_a_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    FETCHING.iter().any(begins) || text.trim_start_matches(is_of_a_scheme).starts_with("://")
 }
 
 /// What a value is, by the names on the way to it.
@@ -137,11 +149,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        let fetches = |scheme: &&str| {
-            text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
         match self.place {
-            Place::Media(field) if FETCHING.iter().any(fetches) => Err(self.refuse(field)),
+            Place::Media(field) if is_fetched(text) => Err(self.refuse(field)),
             Place::Outermost | Place::Conversation | Place::Media(_) | Place::Data => self.scalar(),
         }
     }

@@ -27,6 +27,8 @@ fn ordinary_requests_of_the_known_clients_pass() {
         r#"{"messages":[{"role":"user","content":"see http://example.com and file:///etc/passwd"}]}"#,
         r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"url":"https://example.com","image_url":"https://x","id_slot":1}}]}]}"#,
         r#"{"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"source":{"url":"http://x"}}}}}]}"#,
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"DATA:text/plain,see http://x"}]}]}"#,
+        r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"ht+/tp+AAAA//8=","format":"wav"}}]}]}"#,
         r#"{"input":[{"role":"user","content":"x"}]}"#,
         r#"{"input":"http://as-text.example"}"#,
     ] {
@@ -106,11 +108,27 @@ fn every_member_on_the_list_is_refused_at_the_top_and_only_there() {
     }
     let escaped = br#"{"id\u005fslot":0}"#;
     assert_eq!(refused(escaped), Some("id_slot"));
+    let escaped = br#"{"m\u0065ssages":[{"image\u005furl":{"\u0075rl":"http://x"}}]}"#;
+    assert_eq!(refused(escaped), Some("image_url"));
 }
 
 #[test]
 fn media_that_the_server_would_fetch_or_read_is_refused() {
-    for url in ["http://x/y", "https://x", "HTTPS://x", "file:///etc/passwd", "FILE:x", "httpx"] {
+    for url in [
+        "http://x/y",
+        "https://x",
+        "HTTPS://x",
+        "file:///etc/passwd",
+        "FILE:x",
+        "httpx",
+        r"\u0068ttp:\/\/x",
+        " http://x",
+        r"\t\n\u0000file:x",
+        r"\u00a0http://x",
+        "ftp://x",
+        "Gopher://x",
+        "view-source+a.1://x",
+    ] {
         for (field, part) in [
             ("image_url", format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#)),
             ("image_url", format!(r#"{{"type":"input_image","image_url":"{url}"}}"#)),

@@ -200,8 +200,11 @@ fn fetches(value: &Value, is_media: bool) -> bool {
         ["image_url", "video_url", "audio_url", "input_audio", "input_video", "source"];
     match value {
         Value::String(text) => {
-            let text = text.to_ascii_lowercase();
-            is_media && (text.starts_with("http") || text.starts_with("file:"))
+            let text = text.trim().to_ascii_lowercase();
+            let scheme = text.split_once("://").map_or("data:", |(scheme, _)| scheme);
+            let is_elsewhere =
+                scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+            is_media && (is_elsewhere || text.starts_with("http") || text.starts_with("file:"))
         }
         Value::Array(items) => items.iter().any(|item| fetches(item, is_media)),
         Value::Object(members) => members.iter().any(|(name, member)| match name.as_str() {
