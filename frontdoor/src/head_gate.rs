@@ -172,7 +172,7 @@ impl<S> HeadGate<S> {
             Ok(Scan::Complete(length)) => judge_whole(&self.held[..length]),
             Err(fault) => Err(fault),
         };
-        (self.scanned, self.empty_lines) = (0, 0);
+        (self.scanned, self.empty_lines, self.is_timed) = (0, 0, false);
         if !self.exchange.tenure.serve() {
             return false;
         }
@@ -238,7 +238,6 @@ impl<S: AsyncRead + Unpin> HeadGate<S> {
         loop {
             self.exchange.gate.register(cx.waker());
             if self.exchange.answering.load(Ordering::Acquire) {
-                self.is_timed = false;
                 if ready!(self.poll_fill(cx))? == 0 {
                     return Poll::Ready(Ok(false));
                 }

@@ -73,6 +73,17 @@ async fn the_clients_end_is_seen_while_an_answer_is_on_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_what_is_sent_ahead_of_an_answer_no_more_is_held_than_one_head_may_take() {
+    let (mut client, mut gate, exchange) = gate();
+    client.write_all(GET.as_bytes()).await.expect("written");
+    assert_eq!(piece(&mut gate).await, GET);
+    let _answering = exchange.answer();
+    client.write_all(&GET.as_bytes().repeat(1000)).await.expect("the pipe is larger");
+    assert!(waits(&mut gate).await);
+    assert_eq!(gate.held.len(), MAX_HEAD_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chunked_body_is_the_last_thing_on_its_connection() {
     let (mut client, mut gate, exchange) = gate();
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -95,8 +106,9 @@ async fn no_byte_of_a_bad_head_gets_through() {
         assert_eq!(piece(&mut gate).await.as_bytes(), STAND_IN, "{bad:?}");
         assert_eq!(exchange.fault(), Some(NoHead::Malformed));
         assert!(exchange.is_last());
+        drop(exchange.answer());
         client.write_all(GET.as_bytes()).await.expect("written");
-        assert!(waits(&mut gate).await, "and nothing after it");
+        assert!(waits(&mut gate).await, "and nothing after it, nor after its answer");
     }
 }
 
@@ -138,11 +150,24 @@ async fn a_connection_may_rest_between_requests_and_then_has_10_seconds_again() 
     drop(exchange.answer());
     let start = Instant::now();
     let reader = tokio::spawn(async move { piece(&mut gate).await });
-    tokio::task::yield_now().await;
-    advance(Duration::from_secs(50)).await;
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+        advance(Duration::from_secs(1)).await;
+    }
     client.write_all(b"G").await.expect("written");
     assert_eq!(reader.await.expect("read"), "");
     assert_eq!(start.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_rests_for_a_minute_is_closed() {
+    let (mut client, mut gate, exchange) = gate();
+    client.write_all(GET.as_bytes()).await.expect("written");
+    assert_eq!(piece(&mut gate).await, GET);
+    drop(exchange.answer());
+    let start = Instant::now();
+    assert_eq!(piece(&mut gate).await, "");
+    assert_eq!(start.elapsed(), IDLE_CONNECTION_TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,4 +193,15 @@ async fn the_end_of_an_answer_waits_a_moment_for_what_is_still_coming() {
     let start = Instant::now();
     gate.shutdown().await.expect("ended");
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_sending_after_the_end_of_its_answer_is_not_read_for_ever() {
+    let (mut client, mut gate, _) = gate();
+    let sender = tokio::spawn(async move { client.write_all(&vec![0; 2 * LINGER_BYTES]).await });
+    let start = Instant::now();
+    gate.shutdown().await.expect("ended");
+    assert!(start.elapsed() < LINGER_TIMEOUT, "so much is enough");
+    drop(gate);
+    assert!(sender.await.expect("no panic").is_err());
 }
