@@ -257,7 +257,9 @@ mod tests {
             b"GET / HTTP/1.1\r\nX: a\rb",
             b"GET / HTTP/1.1\r\nX: \0",
         ] {
-            assert_eq!(scan(bytes, 0), Err(NoHead::Malformed), "{bytes:?}");
+            for seen in [0, bytes.len() - 1] {
+                assert_eq!(scan(bytes, seen), Err(NoHead::Malformed), "{bytes:?} from {seen}");
+            }
         }
         assert_eq!(scan(b"GET / HTT", 0), Ok(Scan::Partial));
         assert_eq!(scan(b"", 0), Ok(Scan::Partial));
