@@ -10,6 +10,7 @@ mod health;
 mod hostile_bytes;
 mod idle;
 mod log;
+mod oddities;
 mod peers;
 mod relay;
 mod second_reader;
