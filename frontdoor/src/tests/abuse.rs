@@ -1,6 +1,7 @@
 //! Raw bytes against the endpoint (contracts 2 and 4).
 
 use super::{CHAT, House, Section, TOKEN};
+use crate::limits::BODY_CHECKED_ASIDE_BYTES;
 
 /// Every refusal of the guard over the wire, and the runtime is never dialled for any.
 #[tokio::test]
@@ -210,11 +211,11 @@ async fn oversized_heads_are_431_and_oversized_bodies_413() {
     let announced = house.ask(&house.post(CHAT, &body)).await;
     assert_eq!((announced.status, announced.code().as_str()), (413, "body_too_large"));
     announced.assert_hardened();
-    let chunked = format!(
-        "{}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
-        house.good(&format!("POST {CHAT}")),
-        body.len()
-    );
+    let post = house.good(&format!("POST {CHAT}"));
+    let not_awaited = house.ask(&format!("{post}Content-Length: 1001\r\n\r\n")).await;
+    assert_eq!((not_awaited.status, not_awaited.code().as_str()), (413, "body_too_large"));
+    let chunked =
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let counted = house.ask(&chunked).await;
     assert_eq!((counted.status, counted.code().as_str()), (413, "body_too_large"));
     assert!(house.was_never_dialled());
@@ -263,6 +264,11 @@ async fn bodies_that_are_not_strict_json_are_400() {
     }
     let named = house.ask(&house.post("/v1/completions", r#"{"id_slot":0}"#)).await;
     assert!(named.body.contains(r#""param":"id_slot""#), "{named:?}");
+    let long = "y".repeat(BODY_CHECKED_ASIDE_BYTES);
+    for (end, code) in [("\"id_slot\":0}", "field_not_allowed"), ("\"a\":0}", "malformed_body")] {
+        let answer = house.ask(&house.post(CHAT, &format!(r#"{{"a":"{long}",{end}"#))).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code), "however long");
+    }
     assert!(house.was_never_dialled());
 }
 

@@ -2,6 +2,7 @@
 //! goes.
 
 use super::{CHAT, House, Section, TOKEN};
+use crate::limits::BODIES_IN_MEMORY;
 
 #[tokio::test]
 async fn connections_over_the_limit_are_turned_away_while_all_are_served() {
@@ -75,6 +76,23 @@ async fn refused_connections_at_rest_are_closed_before_any_newcomer() {
     }
 }
 
+#[tokio::test]
+async fn who_passed_the_guard_keeps_its_place_before_all_who_never_did() {
+    let house = House::with(Section { max_connections: 3, ..Section::default() }).await;
+    let mut known = house.connect().await;
+    known.send(house.get("/companion/v1/status")).await;
+    assert_eq!(known.answer().await.status, 200);
+    let mut strangers = vec![];
+    for _ in 0..10 {
+        let mut stranger = house.connect().await;
+        stranger.send(house.get("/metrics").replace(TOKEN, "a wrong one")).await;
+        assert_eq!(stranger.answer().await.status, 401);
+        strangers.push(stranger);
+    }
+    known.send(house.get("/companion/v1/status")).await;
+    assert_eq!(known.answer().await.status, 200, "the oldest of all is still there");
+}
+
 /// Their answer is out, and what they still owe of their request is awaited for a moment only.
 #[tokio::test]
 async fn refused_connections_that_owe_their_body_keep_no_good_client_out_either() {
@@ -87,5 +105,31 @@ async fn refused_connections_that_owe_their_body_keep_no_good_client_out_either(
         assert_eq!(client.answer().await.status, 401);
         owing.push(client);
         assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_ends_take_bounded_memory_and_give_it_back() {
+    const LONGEST: u64 = 1 << 20;
+    let mut house = House::with(Section { max_body_bytes: LONGEST, ..Section::default() }).await;
+    let post = house.good(&format!("POST {CHAT}")) + "Expect: 100-continue\r\n";
+    for framing in [format!("Content-Length: {LONGEST}"), "Transfer-Encoding: chunked".to_owned()] {
+        let mut endless = vec![];
+        for _ in 0..BODIES_IN_MEMORY {
+            let mut client = house.connect().await;
+            client.send(format!("{post}{framing}\r\n\r\n")).await;
+            client.until("100 Continue").await;
+            endless.push(client);
+        }
+        let refused = house.ask(&house.post(CHAT, "{}")).await;
+        assert_eq!((refused.status, refused.code().as_str()), (503, "at_capacity"), "{framing}");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        drop(endless);
+        while house.door.body_memory.available_permits() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut client = house.connect().await;
+        client.send(house.post(CHAT, "{}")).await;
+        house.runtime().await.request().await;
     }
 }

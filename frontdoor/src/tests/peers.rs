@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, duplex};
 use tokio::task::yield_now;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{CHAT, Client, House, Section};
 use crate::limits::{BODY_IDLE_TIMEOUT, HEAD_READ_TIMEOUT};
-use crate::metrics;
+use crate::places::Places;
+use crate::{http_server, metrics};
 
 /// The clock jumps, and goes on by itself: sockets cannot wait in a time that stands.
 async fn jump(time: Duration) {
@@ -63,12 +66,46 @@ async fn a_slow_body_is_408_after_30_seconds_without_a_byte_and_gives_its_memory
         jump(BODY_IDLE_TIMEOUT).await;
         let answer = slow.answer().await;
         assert_eq!((answer.status, answer.code().as_str()), (408, "body_timeout"));
+        assert_eq!(answer.header("connection"), Some("close"));
         answer.assert_hardened();
         assert!(slow.is_ended().await);
         connections(&house, 0).await;
         assert_eq!(house.door.body_memory.available_permits(), free);
     }
     assert!(house.was_never_dialled());
+}
+
+/// The first part of the gate: who cannot be served is not listened to.
+#[tokio::test]
+async fn where_no_runtime_is_ready_no_body_is_waited_for() {
+    let house = House::ready().await;
+    house.door.tell_facts(None);
+    let mut slow = house.connect().await;
+    slow.send(house.good(&format!("POST {CHAT}")) + "Content-Length: 100\r\n\r\n{").await;
+    let answer = slow.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_answer_that_its_client_does_not_take_little_is_taken_from_the_runtime() {
+    let mut house = House::ready().await;
+    let (mut client, socket) = duplex(1024);
+    let place = Places::new(1).take().await.expect("free");
+    let stop = CancellationToken::new();
+    tokio::spawn(http_server::converse(socket, house.door.clone(), stop, place));
+    client.write_all(house.post(CHAT, "{}").as_bytes()).await.expect("sent");
+    let mut runtime = house.runtime().await;
+    runtime.request().await;
+    runtime.begin_stream().await;
+    runtime.say("4000000\r\n").await;
+    let (mut taken, mut in_vain) = (0, 0);
+    while in_vain < 3 {
+        match timeout(Duration::from_secs(1), runtime.stream.write(&[b'x'; 4096])).await {
+            Ok(written) => (taken, in_vain) = (taken + written.expect("written"), 0),
+            Err(_) => in_vain += 1,
+        }
+        assert!(taken < 2 << 20, "sockets and buffers hold less");
+    }
 }
 
 #[tokio::test]
