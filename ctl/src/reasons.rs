@@ -103,6 +103,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("runtime_crashed", "The runtime crashed.", "It starts again by itself. See `companionctl logs` for what it said."),
     ("runtime_unreachable", "The runtime could not be reached.", STATUS),
     ("runtime_failed", "The runtime gave no usable answer.", "Try again; else see `companionctl logs`."),
+    ("client_left", "The program that asked did not wait for the answer.", "Nothing is wrong here."),
+    ("panicked", "The endpoint failed at this request.", REPORT),
     ("path_failed", "The way from the endpoint to the runtime is broken.", STATUS),
     ("already_running", "A model is running already.", "Run `companionctl stop` first."),
     ("stopped", "The start was given up: a stop came meanwhile.", "Start it again: `companionctl start ID`."),

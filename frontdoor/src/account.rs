@@ -34,7 +34,7 @@ pub(crate) struct Account {
     door: Arc<Door>,
     id: String,
     route: usize,
-    reason: Reason,
+    is_decided: bool,
     began: Instant,
     bytes: u64,
 }
@@ -43,7 +43,7 @@ impl Account {
     pub(crate) fn open(door: Arc<Door>, path: &str) -> Self {
         let id = door.ids.next();
         let route = routes::name_index(path);
-        Self { door, id, route, reason: Reason::Ok, began: Instant::now(), bytes: 0 }
+        Self { door, id, route, is_decided: false, began: Instant::now(), bytes: 0 }
     }
 
     /// For `X-Request-Id`.
@@ -54,7 +54,7 @@ impl Account {
     /// What was decided. A failure behind the guard is logged: whoever has no token writes no
     /// line, however often it asks.
     pub(crate) fn decide(&mut self, reason: Reason) {
-        self.reason = reason;
+        self.is_decided = true;
         self.door.figures.count(self.route, reason);
         if matches!(reason.status(), 500..) {
             tracing::warn!(
@@ -77,16 +77,35 @@ impl Account {
 
     /// The runtime broke off in the middle of its answer.
     pub(crate) fn broke(&self) {
+        self.door.figures.broke_off();
         tracing::warn!(http.request_id = self.id.as_str(), "an answer of the runtime broke off");
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        let is_panic = std::thread::panicking();
         // What panicked says so by itself, but not for which request.
-        if std::thread::panicking() {
+        if is_panic {
             tracing::error!(http.request_id = self.id.as_str(), "a request ended in a panic");
         }
+        if !self.is_decided {
+            let reason = if is_panic { Reason::Panicked } else { Reason::ClientLeft };
+            self.door.figures.count(self.route, reason);
+        }
         self.door.figures.ended(self.began.elapsed(), self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestIds;
+
+    #[test]
+    fn the_ids_of_one_start_are_in_order_and_none_is_of_another_start() {
+        let (one, other) = (RequestIds::of_this_start(), RequestIds::of_this_start());
+        let ids = [one.next(), one.next(), one.next()];
+        assert!(ids.is_sorted() && ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
+        assert_ne!(ids[0], other.next());
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Figures {
     admission: Histogram,
     first_byte: Histogram,
     streamed_pieces: AtomicU64,
+    broken_answers: AtomicU64,
     /// When, the route by its place in [`routes::names`], why; the newest in front.
     last_refusals: Mutex<VecDeque<(Instant, usize, Reason)>>,
 }
@@ -45,6 +46,7 @@ impl Default for Figures {
             admission: Histogram::default(),
             first_byte: Histogram::default(),
             streamed_pieces: AtomicU64::new(0),
+            broken_answers: AtomicU64::new(0),
             last_refusals: Mutex::default(),
         }
     }
@@ -68,6 +70,11 @@ impl Figures {
     /// A piece of a streamed answer went out.
     pub(crate) fn streamed(&self) {
         self.streamed_pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The runtime broke off in the middle of an answer.
+    pub(crate) fn broke_off(&self) {
+        self.broken_answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Pieces of streamed answers so far.
@@ -147,9 +154,8 @@ struct Histogram {
 
 impl Histogram {
     fn observe(&self, time: Duration) {
-        let millis = time.as_millis();
         for (bucket, bound) in self.buckets.iter().zip(BUCKETS_MS) {
-            if millis < u128::from(bound) {
+            if time <= Duration::from_millis(bound) {
                 bucket.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -164,7 +170,7 @@ pub(crate) fn render(door: &Door) -> String {
     let mut page = Page::default();
     let figures = &door.figures;
     page.head("frontdoor_requests_total", "counter", "Requests by route and outcome.");
-    let mut upstream_errors = 0;
+    let mut upstream_errors = figures.broken_answers.load(Ordering::Relaxed);
     for (route, reason, count) in figures.counted() {
         let label = format!("{{route=\"{route}\",reason=\"{}\"}}", reason.as_str());
         page.line(&format!("frontdoor_requests_total{label}"), count);
@@ -173,7 +179,7 @@ pub(crate) fn render(door: &Door) -> String {
             upstream_errors += count;
         }
     }
-    let help = "Requests that the runtime did not answer.";
+    let help = "Requests that the runtime did not answer, or not to the end.";
     page.counter("frontdoor_upstream_errors_total", help, upstream_errors);
     let bytes = figures.question_bytes.load(Ordering::Relaxed);
     page.counter("frontdoor_request_bytes_total", "Bytes of bodies that passed.", bytes);
@@ -260,5 +266,34 @@ mod tests {
         assert_eq!(last[0].2, Reason::CrossSiteForbidden);
         assert_eq!(last[1].2, Reason::InvalidToken);
         assert_eq!(Some(last[0].1), routes::names().nth(1));
+    }
+
+    #[test]
+    fn a_histogram_counts_into_every_bucket_that_is_no_smaller() {
+        let histogram = Histogram::default();
+        for micros in [500, 1000, 1001, 7000, 40_000_000] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        let mut page = Page::default();
+        page.histogram("times", "Of all kinds.", &histogram);
+        let buckets = [
+            ("0.001", 2),
+            ("0.002", 3),
+            ("0.005", 3),
+            ("0.01", 4),
+            ("0.025", 4),
+            ("0.05", 4),
+            ("0.1", 4),
+            ("0.25", 4),
+            ("0.5", 4),
+            ("1", 4),
+            ("5", 4),
+            ("30", 4),
+            ("+Inf", 5),
+        ];
+        let buckets = buckets.map(|(le, count)| format!("times_bucket{{le=\"{le}\"}} {count}\n"));
+        let head = "# HELP times Of all kinds.\n# TYPE times histogram\n";
+        let wanted = [head, &buckets.concat(), "times_sum 40.009501\ntimes_count 5\n"].concat();
+        assert_eq!(page.0, wanted);
     }
 }

@@ -97,6 +97,10 @@ reasons! {
     RuntimeFailed = "runtime_failed", 502, "The runtime did not give a usable answer.";
     /// The connections that lead to the runtime could not be had.
     PathFailed = "path_failed", 502, "The way to the runtime is broken.";
+    /// Nobody hears it: for the figures alone.
+    ClientLeft = "client_left", 499, "The client left before its answer began.";
+    /// Nobody hears it: for the figures alone.
+    Panicked = "panicked", 500, "The front door failed at this request.";
     /// A gRPC message with a field outside its bounds.
     MalformedInput = "malformed_input", 400, "The message is outside its bounds.";
 }

@@ -16,6 +16,9 @@ async fn connections_over_the_limit_are_turned_away_while_all_are_served() {
     let answer = third.answer().await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "at_capacity"));
     answer.assert_hardened();
+    let page = crate::metrics::render(&house.door);
+    let counted = r#"frontdoor_requests_total{route="other",reason="at_capacity"} 1"#;
+    assert!(page.contains(&format!("\n{counted}\n")), "{page}");
     for runtime in &mut runtimes {
         runtime.request().await;
         runtime.answer("whole").await;

@@ -5,6 +5,7 @@
 mod abuse;
 mod admission;
 mod crowds;
+mod figures;
 mod grpc;
 mod health;
 mod hostile_bytes;
