@@ -1,7 +1,9 @@
 //! The gate: lifecycle, admission, resources (contracts 4, 5 and 9).
 
-use super::{CHAT, Client, House, Runtime, Section, TOKEN, ready_facts};
+use super::health::until_missing;
+use super::{CHAT, Client, House, LIMIT, Runtime, Section, TOKEN, ready_facts};
 use runtime_api::v1::{Lifecycle, RuntimeFacts};
+use tokio::time::timeout;
 
 fn small() -> Section {
     Section { max_in_flight: 1, queue_bound: 2, ..Section::default() }
@@ -84,6 +86,48 @@ async fn who_waits_is_refused_at_once_when_the_runtime_stops() {
     let answer = second.answer().await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
     house.counts(1, 0).await;
+}
+
+#[tokio::test]
+async fn who_waits_is_refused_at_once_when_the_front_door_leaves_and_who_runs_is_served() {
+    let mut house = House::with(small()).await;
+    let mut first = send_chat(&house).await;
+    let mut at_runtime = house.runtime().await;
+    let mut second = send_chat(&house).await;
+    house.counts(1, 1).await;
+    house.door.leave();
+    house.stop.cancel();
+    let answer = second.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+    assert!(second.is_ended().await);
+    finish(&mut at_runtime, &mut first, "first").await;
+    assert!(house.was_never_dialled());
+    house.serving.await.expect("the server ends by itself");
+}
+
+#[tokio::test]
+async fn a_front_door_that_leaves_waits_for_its_streams_no_longer_than_the_drain_time() {
+    let mut house = House::ready().await;
+    let mut client = send_chat(&house).await;
+    let mut endless = house.runtime().await;
+    endless.request().await;
+    endless.begin_stream().await;
+    client.until("text/event-stream").await;
+    house.door.leave();
+    house.stop.cancel();
+    until_missing(&house, &["listener_unbound", "health_stale", "shutting_down"]).await;
+    // The clock jumps, and goes on by itself: sockets cannot wait in a time that stands.
+    let jump = async |time| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    };
+    jump(house.door.plan.drain_timeout - LIMIT / 2).await;
+    endless.chunk("data: 1\n\n").await;
+    client.until("data: 1").await;
+    assert!(!house.serving.is_finished(), "it has time left");
+    jump(LIMIT / 2).await;
+    timeout(LIMIT / 2, house.serving).await.expect("in time").expect("it ends");
 }
 
 #[tokio::test]
