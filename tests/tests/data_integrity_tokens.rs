@@ -3,13 +3,17 @@
 
 use anyhow::Result;
 use promises::World;
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_companion_has_a_new_token_and_the_old_one_is_inert() -> Result<()> {
+async fn a_restarted_companion_has_a_new_port_and_token_and_the_old_one_is_inert() -> Result<()> {
     let mut world = World::ready().await?;
-    let (_, old) = world.endpoint_and_token().await?;
+    let (left, old) = world.endpoint_and_token().await?;
+    // Who still holds the other end keeps the old port from being given out again by chance.
+    let _held = TcpStream::connect(&left).await?;
     world.restart().await?;
     let (address, new) = world.endpoint_and_token().await?;
+    assert_ne!(left, address);
     assert_ne!(old, new);
     let refused = promises::get(&address, "/v1/models", Some(&old)).await?;
     assert_eq!((refused.status, refused.code()?.as_str()), (401, "invalid_token"));

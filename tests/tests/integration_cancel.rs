@@ -1,5 +1,6 @@
 //! A client's leaving, seen at the real runtime: it stops computing (contract 4, 5). Measured by
 //! the processor time that the kernel counts for it, which an idle `llama-server` does not use.
+//! Each client names a conversation: a stream that `llama-server` is told so of goes on without it.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ async fn stops_when_the_client_leaves(stream: &str, within: Duration) -> Result<
     let body = LONG.replace("STREAM", stream);
     let request = format!(
         "POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+         X-Conversation-Id: mine\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut took = Vec::new();
