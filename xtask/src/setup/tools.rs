@@ -30,8 +30,9 @@ const NEXTEST: CargoTool =
     CargoTool { krate: "cargo-nextest", subcommand: "nextest", version: "0.9.143", oldest: (0, 9) };
 
 /// What the tests import: the clients that the guides name; the reference implementation of
-/// TUF that makes repositories for the catalog, and its keys; an authorization server to sign in at.
-pub(super) const PYTHON_PACKAGES: [&str; 8] = [
+/// TUF that makes repositories for the catalog, and its keys; an authorization server to sign in at;
+/// a reader of Prometheus' text format.
+pub(super) const PYTHON_PACKAGES: [&str; 9] = [
     "openai==3.54.0",
     "langchain-openai==1.7.4",
     "llm==0.36",
@@ -40,6 +41,7 @@ pub(super) const PYTHON_PACKAGES: [&str; 8] = [
     "cryptography==50.0.2",
     "Authlib==1.9.10",
     "Flask==3.1.3",
+    "prometheus-client==0.26.0",
 ];
 
 /// cargo-deny, installed into the cache where there is none.
