@@ -29,6 +29,8 @@ fn ordinary_requests_of_the_known_clients_pass() {
         r#"{"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"source":{"url":"http://x"}}}}}]}"#,
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"DATA:text/plain,see http://x"}]}]}"#,
         r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"ht+/tp+AAAA//8=","format":"wav"}}]}]}"#,
+        r#"{"input":[{"type":"function_call","arguments":{"image_url":"https://x"}}]}"#,
+        r#"{"messages":[{"role":"assistant","tool_calls":[{"parameters":{"source":{"url":"file:x"}}}]}]}"#,
         r#"{"input":[{"role":"user","content":"x"}]}"#,
         r#"{"input":"http://as-text.example"}"#,
     ] {
@@ -138,6 +140,11 @@ fn media_that_the_server_would_fetch_or_read_is_refused() {
                 format!(
                     r#"{{"type":"input_audio","input_audio":{{"data":"{url}","format":"wav"}}}}"#
                 ),
+            ),
+            ("audio_url", format!(r#"{{"type":"audio_url","audio_url":{{"url":"{url}"}}}}"#)),
+            (
+                "input_video",
+                format!(r#"{{"type":"input_video","input_video":{{"data":"{url}"}}}}"#),
             ),
             ("source", format!(r#"{{"type":"image","source":{{"type":"url","url":"{url}"}}}}"#)),
             (
