@@ -75,14 +75,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_launchers_own_loopback_listener_is_taken() {
-        let (socket, bound) = listening("127.0.0.1:0", |_| {});
-        let (listener, _) = adopt(socket.into(), bound).expect("taken");
-        assert_eq!(listener.local_addr().expect("an address"), bound);
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (socket, bound) = listening(address, |_| {});
+            let (listener, hosts) = adopt(socket.into(), bound).expect("taken");
+            assert_eq!(listener.local_addr().expect("an address"), bound);
+            assert_eq!(Some(hosts), AllowedHosts::of(bound));
+        }
     }
 
     #[tokio::test]
     async fn any_wider_bind_is_refused() {
-        for address in ["0.0.0.0:0", "127.0.0.2:0"] {
+        for address in ["0.0.0.0:0", "127.0.0.2:0", "[::]:0"] {
             let (socket, bound) = listening(address, |_| {});
             let refused = adopt(socket.into(), bound).err();
             assert!(matches!(refused, Some(ListenerError::NotLoopback)), "{address}");

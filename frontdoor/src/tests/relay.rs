@@ -94,6 +94,7 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
              Access-Control-Allow-Credentials: true\r\nSet-Cookie: a=b\r\nConnection: x-hop\r\n\
              X-Hop: 1\r\nKeep-Alive: timeout=5\r\nCache-Control: public\r\n\
              X-Content-Type-Options: sniff\r\nCross-Origin-Resource-Policy: cross-origin\r\n\
+             Content-Encoding: br\r\nContent-Language: de\r\n\
              Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n\r\n{}",
         )
         .await;
@@ -104,6 +105,8 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
     names.sort_unstable();
     let wanted = [
         "cache-control",
+        "content-encoding",
+        "content-language",
         "content-length",
         "content-security-policy",
         "content-type",
@@ -115,6 +118,8 @@ async fn of_the_runtimes_headers_only_the_bodys_own_reach_the_client() {
     ];
     assert_eq!(names, wanted);
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(answer.header("content-encoding"), Some("br"));
+    assert_eq!(answer.header("content-language"), Some("de"));
 }
 
 #[tokio::test]

@@ -77,6 +77,16 @@ impl Sent {
         now: u64,
         owner: Option<&str>,
     ) -> (Result<Permit, Refusal>, Option<RateState>) {
+        self.judged_at(&hosts(), rate, now, owner)
+    }
+
+    fn judged_at(
+        &self,
+        allowed_hosts: &AllowedHosts,
+        rate: Option<RateState>,
+        now: u64,
+        owner: Option<&str>,
+    ) -> (Result<Permit, Refusal>, Option<RateState>) {
         let headers: Vec<_> =
             self.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
         let target = match &self.absolute {
@@ -92,7 +102,7 @@ impl Sent {
         };
         let owner = owner.map(|token| TokenDigest::of(token.as_bytes()));
         let policy = GuardPolicy {
-            allowed_hosts: &hosts(),
+            allowed_hosts,
             owner: owner.as_ref(),
             health: Some(&TokenDigest::of(HEALTH.as_bytes())),
         };

@@ -29,7 +29,15 @@ fn a_rebound_host_is_refused_even_with_the_right_token() {
         "0.0.0.0:4711",
         "[::1]:4711",
         "127.1:4711",
+        "0x7f.0.0.1:4711",
         "2130706433:4711",
+        "127.0.0.1%00:4711",
+        "127.0.0.1:4711\t",
+        "127.0.0.1:+4711",
+        "http://127.0.0.1:4711",
+        "127.0.0.1:4711/",
+        "\u{ff11}27.0.0.1:4711",
+        "loc\u{17f}alhost:4711",
         "user@127.0.0.1:4711",
         "",
         " ",
@@ -46,6 +54,34 @@ fn a_rebound_host_is_refused_even_with_the_right_token() {
 fn both_names_of_the_endpoint_pass_in_any_case() {
     for host in ["127.0.0.1:4711", "localhost:4711", "LocalHost:4711"] {
         assert_eq!(Sent::good().replaced("host", host).reason(), Reason::Ok, "{host}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_ipv6_has_its_one_name() {
+    let bound = SocketAddr::from((Ipv6Addr::LOCALHOST, PORT));
+    let hosts = AllowedHosts::of(bound).expect("loopback");
+    let is_ok = |sent: Sent| sent.judged_at(&hosts, Some(fresh()), 0, Some(TOKEN)).0.is_ok();
+    let named = |host: &str| Sent::good().replaced("host", host);
+    assert!(is_ok(named("[::1]:4711").with("origin", "http://[::1]:4711")));
+    assert!(is_ok(named("[::1]:4711").absolute("http", "[::1]:4711")));
+    for host in [
+        "localhost:4711",
+        "127.0.0.1:4711",
+        "::1:4711",
+        "[::1]",
+        "[::1]:4712",
+        "[::1]:4711.",
+        "[::1%lo]:4711",
+        "[0:0:0:0:0:0:0:1]:4711",
+        "[::0001]:4711",
+        "[::]:4711",
+        "[::ffff:127.0.0.1]:4711",
+        "u@[::1]:4711",
+    ] {
+        assert!(!is_ok(named(host)), "{host}");
+        assert!(!is_ok(named("[::1]:4711").with("origin", &format!("http://{host}"))), "{host}");
+        assert!(!is_ok(named("[::1]:4711").absolute("http", host)), "{host}");
     }
 }
 
