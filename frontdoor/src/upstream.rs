@@ -100,6 +100,12 @@ impl Upstreams {
         }
     }
 
+    /// How many rest.
+    #[cfg(test)]
+    pub(crate) fn resting(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Resting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -298,6 +298,14 @@ async fn the_rate_window_counts_over_connections_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_rate_that_cannot_be_judged_lets_nothing_pass() {
+    let house = House::with(Section { rate_limit_requests: 0, ..Section::default() }).await;
+    let answer = house.ask(&house.get("/companion/v1/status")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "rate_state_unavailable"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
 async fn the_largest_rate_that_the_settings_allow_is_one_that_can_be_judged() {
     let house = House::with(Section { rate_limit_requests: 1_000_000, ..Section::default() }).await;
     assert_eq!(house.ask(&house.get("/companion/v1/status")).await.status, 200);

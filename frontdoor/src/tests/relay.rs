@@ -145,6 +145,28 @@ async fn each_piece_of_a_stream_is_forwarded_as_it_arrives() {
 }
 
 #[tokio::test]
+async fn trailers_of_the_runtime_end_an_answer_and_reach_nobody() {
+    let mut house = House::ready().await;
+    let mut client = house.connect().await;
+    let trailing = house.post(CHAT, "{}").replace("Host:", "TE: trailers\r\nHost:");
+    client.send(trailing).await;
+    let mut runtime = house.runtime().await;
+    runtime.request().await;
+    runtime
+        .say(
+            "HTTP/1.1 200 OK\r\nTrailer: Access-Control-Allow-Origin\r\n\
+             Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\
+             Access-Control-Allow-Origin: *\r\nServer: x\r\n\r\n",
+        )
+        .await;
+    client.until("\r\n0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert!(answer.is_whole && answer.body == "{}" && client.seen.is_empty(), "{answer:?}");
+    assert_eq!(answer.header("trailer"), None);
+    house.counts(0, 0).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_a_stream_cancels_it_at_the_runtime() {
     let mut house = House::ready().await;
     let mut client = house.connect().await;
@@ -156,8 +178,9 @@ async fn a_client_that_leaves_a_stream_cancels_it_at_the_runtime() {
     client.until("data: 1").await;
     house.counts(1, 0).await;
     drop(client);
-    assert!(runtime.is_abandoned().await);
     house.counts(0, 0).await;
+    assert_eq!(house.door.upstreams.resting(), 0, "closed, and not only put aside");
+    assert!(runtime.is_abandoned().await);
 }
 
 #[tokio::test]
