@@ -57,7 +57,11 @@ impl AdmissionQueue {
         };
         match waited {
             Ok(slot) => Ok(slot.which_waited_at(place.position)),
-            Err(reason) => Err(self.lock().refusal(reason)),
+            Err(reason) => {
+                // What it is told is of a queue that it is no longer in.
+                drop(place);
+                Err(self.lock().refusal(reason))
+            }
         }
     }
 
@@ -319,11 +323,24 @@ mod tests {
     async fn the_wait_ends_with_queue_timeout() {
         let queue = queue(1, 1, 1);
         let _held = queue.admit(ME, pending()).await.expect("free");
-        assert_eq!(
-            queue.admit(ME, pending()).await.err().map(|refused| refused.reason),
-            Some(Reason::QueueTimeout)
-        );
+        let refused = queue.admit(ME, pending()).await.err().expect("its time is over");
+        assert_eq!(refused.reason, Reason::QueueTimeout);
+        let told = (refused.retry_after_s, refused.queue_position);
+        assert_eq!(told, (Some(1), Some(1)), "it waits no more itself");
         assert_eq!(queue.counts(), Counts { in_flight: 1, queued: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_told_to_come_back_later_than_in_ten_minutes() {
+        let queue = queue(1, 1, 60_000);
+        let held = queue.admit(ME, pending()).await.expect("free");
+        tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+        drop(held);
+        let _held = queue.admit(ME, pending()).await.expect("free");
+        let mut waits = Box::pin(queue.admit(ME, pending()));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        let refused = queue.admit(ME, pending()).await.err().expect("full");
+        assert_eq!((refused.reason, refused.retry_after_s), (Reason::QueueFull, Some(600)));
     }
 
     #[tokio::test]

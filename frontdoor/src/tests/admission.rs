@@ -139,7 +139,8 @@ async fn only_a_ready_runtime_is_asked() {
     }
     for facts in not_ready {
         house.door.tell_facts(facts);
-        for request in [house.post(CHAT, "{}"), house.get("/v1/models"), house.get("/health")] {
+        let bad = house.post(CHAT, "lifecycle goes first");
+        for request in [house.post(CHAT, "{}"), bad, house.get("/v1/models"), house.get("/health")] {
             let answer = house.ask(&request).await;
             assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
         }
