@@ -11,10 +11,12 @@ use frontdoor_core::routes::{self, Route};
 use frontdoor_core::{Reason, gate};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::account::Account;
 use crate::door::Door;
 use crate::head_gate::Exchange;
+use crate::limits::DEATH_KNOWN_WITHIN;
 use crate::respond::{self, AnswerBody};
 use crate::{body, guard_layer, metrics, proxy, status};
 
@@ -90,10 +92,26 @@ async fn relay(
     let slot = held.slot().ok_or(Reason::MalformedAdmissionState)?;
     let permit = gate::permit(ready, slot, within);
     let position = held.position();
-    let mut response = proxy::relay(permit, door, method, path, checked, held).await?;
+    let mut response = match proxy::relay(permit, door, method, path, checked, held).await {
+        Ok(response) => response,
+        Err(reason) => return Err(as_known(door, reason).await.into()),
+    };
     door.figures.waited_for_the_runtime(admitted.elapsed());
     respond::tell_position(&mut response, position);
     Ok(response)
+}
+
+/// The connections of a runtime that dies are closed a moment before the supervisor says that it
+/// died. That moment is waited for: who is not answered because of it hears what all others hear.
+async fn as_known(door: &Door, reason: Reason) -> Reason {
+    if !matches!(reason, Reason::RuntimeUnreachable | Reason::RuntimeFailed) {
+        return reason;
+    }
+    let Ok(known) = timeout(DEATH_KNOWN_WITHIN, door.may_no_longer_come()).await else {
+        return reason;
+    };
+    door.figures.broke_off();
+    known
 }
 
 /// Health needs no slot: it must be answered while all of them are busy.

@@ -38,6 +38,8 @@ pub(crate) const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(6);
 pub(crate) const HEALTH_ANSWER_BYTES: usize = 64 * 1024;
 /// After a failure of the own path, which counts against nobody.
 pub(crate) const PATH_RETRY: Duration = Duration::from_secs(1);
+/// A runtime that died is known to be dead within 100 ms (contract 9); on a busy machine later.
+pub(crate) const DEATH_KNOWN_WITHIN: Duration = Duration::from_millis(500);
 /// While the runtime is ready its facts come at least every 500 ms; without any for so long they
 /// are not believed any more.
 pub(crate) const FACTS_STALE_AFTER: Duration = Duration::from_secs(3);

@@ -72,7 +72,7 @@ impl Figures {
         self.streamed_pieces.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The runtime broke off in the middle of an answer.
+    /// The runtime broke off in the middle of an answer, or died before one.
     pub(crate) fn broke_off(&self) {
         self.broken_answers.fetch_add(1, Ordering::Relaxed);
     }

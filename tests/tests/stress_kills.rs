@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use frontdoor_api::v1::frontdoor_inspect_client::FrontdoorInspectClient;
 use frontdoor_api::v1::{FrontdoorStatus, WatchStatusRequest};
-use promises::{World, is_alive, kill};
+use promises::{ONE_WORD, World, is_alive, kill, open_stream, post};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tonic::Streaming;
+
+/// Answers without end.
+const ENDLESS: &str = r#"{"prompt":"Count:","max_tokens":4000,"stream":true,"ignore_eos":true}"#;
 
 async fn comes_back_after_the_death_of(role: &str) -> Result<()> {
     let world = World::ready().await?;
@@ -109,6 +112,41 @@ async fn until(watched: &mut Streaming<FrontdoorStatus>, available: bool) -> Res
         Ok(())
     };
     tokio::time::timeout(Duration::from_secs(60), waiting).await?
+}
+
+/// Who streams sees that its answer is cut; who waits, and who comes, hears `not_ready`, until the
+/// next runtime serves them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_runtime_is_not_ready_to_all_who_wait_or_come_until_it_is_back() -> Result<()> {
+    let world = World::ready_with_config(&[("frontdoor", "max_in_flight", 1)]).await?;
+    let (address, token) = world.endpoint_and_token().await?;
+    let mut stream = open_stream(&address, "/v1/completions", &token, ENDLESS).await?;
+    let ask = || {
+        let (address, token) = (address.clone(), token.clone());
+        async move { post(&address, "/v1/chat/completions", &token, ONE_WORD).await }
+    };
+    let waiting = [tokio::spawn(ask()), tokio::spawn(ask())];
+    world.status_when(|status| status["queued"] == 2).await?;
+    kill(world.pid_of("runtime").await?)?;
+    for waits in waiting {
+        let told = waits.await??;
+        assert_eq!((told.status, told.code()?.as_str()), (503, "not_ready"));
+    }
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await?;
+    assert!(!rest.contains("[DONE]") && !rest.ends_with("0\r\n\r\n"), "it looks whole: {rest}");
+    let served = async {
+        loop {
+            let told = ask().await?;
+            if told.status == 200 {
+                return Ok(());
+            }
+            assert_eq!((told.status, told.code()?.as_str()), (503, "not_ready"));
+            // Without it the rate would be used up.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), served).await?
 }
 
 /// The launcher holds the listener: who asks while there is no front door waits for the next one.

@@ -1,8 +1,13 @@
 //! The gate: lifecycle, admission, resources (contracts 4, 5 and 9).
 
 use super::health::until_missing;
-use super::{CHAT, Client, House, LIMIT, Runtime, Section, TOKEN, ready_facts};
+use super::{
+    CHAT, Client, DialError, Dialling, House, LIMIT, Runtime, Section, TOKEN, ready_facts,
+};
+use crate::metrics;
+use frontdoor_core::admission::Counts;
 use runtime_api::v1::{Lifecycle, RuntimeFacts};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 fn small() -> Section {
@@ -88,6 +93,33 @@ async fn who_waits_is_refused_at_once_when_the_runtime_stops() {
     house.counts(1, 0).await;
 }
 
+/// The connections of a runtime that dies are closed before anybody can say that it died.
+#[tokio::test]
+async fn who_gets_no_answer_from_a_runtime_that_died_hears_what_all_others_hear() {
+    let mut house = House::ready().await;
+    let mut asked = send_chat(&house).await;
+    let mut runtime = house.runtime().await;
+    runtime.request().await;
+    *house.dial.lock().expect("not poisoned") = Dialling::Fails(DialError::NotThere);
+    let mut dials = send_chat(&house).await;
+    drop(runtime);
+    let until_both_failed = async {
+        while !metrics::render(&house.door).contains("frontdoor_admission_seconds_count 2\n")
+            || house.door.queue.counts() != Counts::default()
+        {
+            yield_now().await;
+        }
+    };
+    timeout(LIMIT, until_both_failed).await.expect("in time");
+    house.door.tell_facts(None);
+    for client in [&mut asked, &mut dials] {
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+    }
+    let page = metrics::render(&house.door);
+    assert!(page.contains("\nfrontdoor_upstream_errors_total 2\n"), "{page}");
+}
+
 #[tokio::test]
 async fn who_waits_is_refused_at_once_when_the_front_door_leaves_and_who_runs_is_served() {
     let mut house = House::with(small()).await;
@@ -140,7 +172,8 @@ async fn only_a_ready_runtime_is_asked() {
     for facts in not_ready {
         house.door.tell_facts(facts);
         let bad = house.post(CHAT, "lifecycle goes first");
-        for request in [house.post(CHAT, "{}"), bad, house.get("/v1/models"), house.get("/health")] {
+        for request in [house.post(CHAT, "{}"), bad, house.get("/v1/models"), house.get("/health")]
+        {
             let answer = house.ask(&request).await;
             assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
         }
