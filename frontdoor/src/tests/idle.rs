@@ -1,5 +1,6 @@
 //! A runtime that sleeps: who comes waits in the queue and has it woken, and `available` says so.
 
+use std::future::pending;
 use std::time::Duration;
 
 use runtime_api::v1::health_report::Demand;
@@ -71,6 +72,24 @@ async fn a_request_has_it_woken_waits_in_the_queue_and_is_answered() {
     assert_eq!(client.answer().await.body, "well rested");
 }
 
+/// Its turn has come, and before it sees that, the runtime sleeps.
+#[tokio::test]
+async fn who_is_called_as_the_runtime_falls_asleep_waits_on_and_is_answered() {
+    let section = Section { max_in_flight: 1, ..Section::default() };
+    let mut house = House::build(section, nobody(), IDLE.as_secs()).await;
+    let held = house.door.queue.admit(ClientId::UNNAMED, pending()).await.expect("free");
+    let mut client = send_chat(&house).await;
+    house.counts(1, 1).await;
+    drop(held);
+    house.door.tell_facts(Some(asleep(Lifecycle::Stopped, 1)));
+    house.counts(0, 1).await;
+    house.door.tell_facts(Some(ready_facts(2)));
+    let mut runtime = house.runtime().await;
+    runtime.request().await;
+    runtime.answer("well rested").await;
+    assert_eq!(client.answer().await.body, "well rested");
+}
+
 #[tokio::test]
 async fn the_wait_is_bounded_as_every_wait_in_the_queue() {
     let bounds = Section { queue_timeout_s: 1, queue_bound: 1, ..Section::default() };
@@ -127,7 +146,7 @@ async fn asking_for_health_status_or_figures_wakes_nobody() {
 async fn it_is_idle_when_nobody_ran_or_waited_for_so_long() {
     let house = House::build(Section::default(), nobody(), IDLE.as_secs()).await;
     let mut demand = RuntimeDemand::new(&house.door);
-    let slot = || house.door.queue.admit(ClientId::UNNAMED, std::future::pending());
+    let slot = || house.door.queue.admit(ClientId::UNNAMED, pending());
     tokio::time::sleep(IDLE * 3).await;
     let mut since = Instant::now();
     demand.hear(&ready_facts(4));
