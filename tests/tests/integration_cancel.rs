@@ -30,16 +30,41 @@ async fn a_client_that_leaves_before_a_whole_answer_stops_the_runtime() -> Resul
     stops_when_the_client_leaves("false", Duration::from_secs(1)).await
 }
 
+/// While a prompt is read no token comes: `llama-server` looks once a second whether its client is
+/// there, and then ends the batch that it has begun. By its own log it reads no further.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_its_prompt_is_read_leaves_the_rest_of_it_unread() -> Result<()>
+{
+    const READ: &str = "stop processing: n_tokens = ";
+    let world = World::ready().await?;
+    let (address, token) = world.endpoint_and_token().await?;
+    let runtime = world.pid_of("runtime").await?;
+    let prompt = "one two three four ".repeat(900);
+    let body = format!(r#"{{"prompt":"{prompt}","max_tokens":1,"stream":true}}"#);
+    let mut client = TcpStream::connect(&address).await?;
+    client.write_all(request(&address, &token, &body).as_bytes()).await?;
+    until_it_computes(runtime).await?;
+    drop(client);
+    let began = Instant::now();
+    let read = loop {
+        let log = world.ctl(&["logs"]).await?.stdout;
+        if let Some((_, rest)) = log.rsplit_once(READ) {
+            let digits = rest.split(',').next().context("no number")?;
+            break digits.parse::<u32>()?;
+        }
+        ensure!(began.elapsed() < WORK_LIMIT, "it goes on:\n{log}");
+        sleep(QUIET).await;
+    };
+    eprintln!("read of more than 3600 tokens: {read}");
+    ensure!(read < 3600, "it read all of the prompt, for nobody: {read}");
+    world.stop().await
+}
+
 async fn stops_when_the_client_leaves(stream: &str, within: Duration) -> Result<()> {
     let world = World::ready().await?;
     let (address, token) = world.endpoint_and_token().await?;
     let runtime = world.pid_of("runtime").await?;
-    let body = LONG.replace("STREAM", stream);
-    let request = format!(
-        "POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
-         X-Conversation-Id: mine\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = request(&address, &token, &LONG.replace("STREAM", stream));
     let mut took = Vec::new();
     while took.len() < TRIES && took.last().is_none_or(|last| *last > within) {
         let mut client = TcpStream::connect(&address).await?;
@@ -52,6 +77,14 @@ async fn stops_when_the_client_leaves(stream: &str, within: Duration) -> Result<
     eprintln!("stream {stream}: from the client's leaving to the last tick: {took:?}");
     ensure!(took.last().is_some_and(|last| *last <= within), "each took longer: {took:?}");
     Ok(())
+}
+
+fn request(address: &str, token: &str, body: &str) -> String {
+    format!(
+        "POST /v1/completions HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         X-Conversation-Id: mine\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 async fn until_it_computes(runtime: u32) -> Result<()> {

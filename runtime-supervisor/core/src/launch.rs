@@ -139,7 +139,7 @@ fn arguments(settings: &LaunchSettings<'_>, socket: &str) -> Vec<String> {
         ("--threads", settings.threads.to_string()),
         ("--threads-batch", settings.threads.to_string()),
         ("--cache-ram", prompt_cache_mib.to_string()),
-        // A client that goes away is noticed at this interval, in seconds.
+        // So often, in seconds, a silent stream says that it lives.
         ("--sse-ping-interval", "1".to_owned()),
         // Pooled, so that one model answers chat and /v1/embeddings alike.
         ("--pooling", "mean".to_owned()),
