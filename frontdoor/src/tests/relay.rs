@@ -303,6 +303,18 @@ async fn a_stream_ends_in_its_own_time_when_the_front_door_leaves() {
 }
 
 #[tokio::test]
+async fn whoever_asks_one_that_leaves_is_told_that_its_connection_ends() {
+    let house = House::ready().await;
+    assert_eq!(house.ask(&house.get("/companion/v1/status")).await.header("connection"), None);
+    house.door.leave();
+    let mut client = house.connect().await;
+    client.send(house.post(CHAT, "{}")).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.code().as_str(), answer.header("connection")), ("not_ready", Some("close")));
+    assert!(client.is_ended().await);
+}
+
+#[tokio::test]
 async fn new_work_is_refused_while_the_runtime_drains_and_old_work_goes_on() {
     let mut house = House::ready().await;
     let mut old = house.connect().await;
