@@ -16,7 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 const REFUSED: &[(&str, &str)] = &[
     ("id_slot", "picks the slot, and so the cached prompt, of another request"),
     ("slot_id", "the same under its older name"),
-    ("sse_ping_interval", "turns off the pings by which a client's end is noticed"),
+    ("sse_ping_interval", "turns off the pings that tell who waits that a silent stream lives"),
     ("lora", "switches adapters of the server"),
     ("chat_parser", "has the server load a parser that the client made"),
     ("verbose", "has the server tell its own settings"),
