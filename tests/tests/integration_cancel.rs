@@ -36,7 +36,8 @@ async fn a_client_that_leaves_before_a_whole_answer_stops_the_runtime() -> Resul
 async fn a_client_that_leaves_while_its_prompt_is_read_leaves_the_rest_of_it_unread() -> Result<()>
 {
     const READ: &str = "stop processing: n_tokens = ";
-    let world = World::ready().await?;
+    // One thread, so that a fast machine has not read it all before the first look.
+    let world = World::ready_with_config(&[("runtime", "threads", 1)]).await?;
     let (address, token) = world.endpoint_and_token().await?;
     let runtime = world.pid_of("runtime").await?;
     let prompt = "one two three four ".repeat(900);
